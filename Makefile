@@ -1,0 +1,80 @@
+# outbox-relay. `make` builds build/outbox-relay; `make help` lists the targets.
+#
+#   V=1                          show whole commands
+#   DEVELOPER=1                  warnings are errors
+#   SANITIZE=address,undefined   instrumented, in a folder of its own
+#   SANITIZE=thread              (the same)
+#   COVERAGE=1                   with gcov counters, in a folder of its own
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+CC ?= cc
+PKG_CONFIG ?= pkg-config
+SHELL = /bin/sh
+
+VERSION = 0.1.0
+PKGS = libpq librabbitmq yaml-0.1 jansson openssl
+
+comma := ,
+B = build$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))$(if $(COVERAGE),-coverage)
+
+WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings \
+	-Wvla -Wformat=2 -Wundef -Wpointer-arith -Wimplicit-fallthrough $(if $(DEVELOPER),-Werror)
+OPTIMISE = $(if $(COVERAGE),-O0 --coverage,-O2)
+# What Debian's hardening=+all gives, and what gcc 12 takes besides.
+HARDENING = -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE \
+	-fno-strict-aliasing -fno-delete-null-pointer-checks
+HARDENING_LINK = -pie -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,--as-needed
+ifeq ($(SANITIZE)$(COVERAGE),)
+HARDENING += -D_FORTIFY_SOURCE=2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+endif
+
+ALL_CFLAGS = -std=gnu11 -g $(OPTIMISE) $(WARNINGS) $(HARDENING) \
+	$(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer) \
+	-ffile-prefix-map=$(CURDIR)/= $(CFLAGS)
+# POSIX and GNU interfaces everywhere, so that no file needs a feature macro of its own.
+ALL_CPPFLAGS = -D_GNU_SOURCE -Irelay -I$(B) -DVERSION='"$(VERSION)"' \
+	-include relay/base/banned.h -MMD -MP $(shell $(PKG_CONFIG) --cflags $(PKGS)) $(CPPFLAGS)
+ALL_LDFLAGS = $(HARDENING_LINK) $(if $(SANITIZE),-fsanitize=$(SANITIZE)) \
+	$(if $(COVERAGE),--coverage) $(LDFLAGS)
+LIBS = $(shell $(PKG_CONFIG) --libs $(PKGS))
+
+Q = $(if $(V),,@)
+say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
+
+SOURCES := $(filter-out relay/main.c,$(wildcard relay/*/*.c))
+HEADERS := $(wildcard relay/*/*.h)
+MIGRATIONS := $(sort $(wildcard schema/[0-9]*.sql)) schema/roles.sql
+OBJECTS = $(SOURCES:%.c=$(B)/%.o) $(B)/schema.o
+LIBRARY = $(B)/librelay.a
+PROGRAM = $(B)/outbox-relay
+
+.PHONY: all
+all: $(PROGRAM)
+
+$(PROGRAM): $(B)/relay/main.o $(LIBRARY)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+$(LIBRARY): $(OBJECTS)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(B)/%.o: %.c Makefile
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
+
+# The migrations travel inside the binary.
+$(B)/schema.c: $(MIGRATIONS) schema/embed.sh
+	$(call say,EMBED,$@)
+	$(Q)mkdir -p $(@D) && sh schema/embed.sh $(MIGRATIONS) > $@.new && mv $@.new $@
+
+$(B)/schema.o: $(B)/schema.c
+	$(call say,CC,$<)
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
+
+-include $(OBJECTS:.o=.d) $(B)/relay/main.d
+
+.PHONY: clean
+clean:
+	rm -rf build build-*

@@ -1,0 +1,105 @@
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "config/option.h"
+
+/*
+ * The configuration file, read once and const from then on.
+ *
+ * A file is accepted whole or refused whole with "file:line:column: message" for the first
+ * thing that is wrong: unknown or duplicate keys, wrong types, values out of range, aliases,
+ * tags, several documents, too deep, too large, unset variables, unreadable secret files. That
+ * happens before anything touches a database or a broker.
+ */
+
+enum database_pooling { POOLING_NONE, POOLING_TRANSACTION };
+enum relay_wake { WAKE_DOORBELL, WAKE_POLL };
+enum relay_on_sent { ON_SENT_MARK, ON_SENT_DELETE };
+
+struct config_database {
+	char *url; /* libpq URI or key=value string; may be unset: PG* variables serve then */
+	struct secret_file password; /* overrides whatever url says */
+	char *schema;
+	int pooling; /* enum database_pooling */
+	int64_t connect_timeout_ms;
+	int64_t statement_timeout_ms;
+	int64_t lock_timeout_ms;
+};
+
+struct config_broker {
+	int64_t connect_timeout_ms;
+	int64_t confirm_timeout_ms;
+	int64_t max_in_flight;
+};
+
+struct config_relay {
+	char *name; /* in application_name and logs */
+	int64_t poll_interval_ms;
+	int wake;    /* enum relay_wake */
+	int on_sent; /* enum relay_on_sent */
+	int64_t batch_size;
+	int64_t batch_bytes;
+	int64_t max_message_bytes;
+	int64_t lease_ms;
+	int64_t shutdown_timeout_ms;
+};
+
+struct config_retry {
+	int64_t max_attempts;
+	int64_t first_delay_ms;
+	double multiplier;
+	int64_t max_delay_ms;
+	int64_t jitter_percent;
+	bool count_outages;
+};
+
+struct config_log {
+	int level;  /* enum log_level */
+	int format; /* enum log_format */
+};
+
+struct config {
+	struct config_database database;
+	struct config_broker broker;
+	struct config_relay relay;
+	struct config_retry retry;
+	struct config_log log;
+	size_t driver;       /* index into the list of drivers given to config_load() */
+	void *driver_config; /* filled by that driver's rows */
+	/* private to config.c */
+	const struct config_driver *drivers;
+	char *path;
+};
+
+/* What the configuration needs to know of a broker driver. */
+struct config_driver {
+	const char *name;
+	const struct option *options;
+	size_t config_size;
+};
+
+/*
+ * Reads the file. `drivers` ends with a name of NULL and must outlive the config. Returns NULL
+ * and ERROR_CONFIG when the file is refused. Blocks only for reading regular files.
+ */
+struct config *config_load(const char *path, const struct config_driver *drivers,
+			   struct error *err);
+void config_free(struct config *c);
+
+/*
+ * Calls `row` for every scalar key and its value as it would be written, with secrets masked:
+ * "database.url" "postgresql://app:***@db/shop". In the order of the tables.
+ */
+void config_print(const struct config *c,
+		  void (*row)(void *context, const char *key, const char *value),
+		  void *context);
+
+/* The common rows, and the driver's: for tests and help. */
+const struct option *config_options(void);
+
+#endif
