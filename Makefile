@@ -78,3 +78,22 @@ $(B)/schema.o: $(B)/schema.c
 .PHONY: clean
 clean:
 	rm -rf build build-*
+
+# --- tests -----------------------------------------------------------------------------------
+# tests/unit/test_x.c holds the suite of one module; unit.c is the main of each. A fake listed
+# before the library wins over the real object of the same symbols.
+
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
+CHECK_FLAGS = $(shell $(PKG_CONFIG) --cflags check)
+CHECK_LIBS = $(shell $(PKG_CONFIG) --libs check)
+
+.PHONY: unit-tests
+unit-tests: $(UNIT_TESTS)
+
+$(B)/tests/%.o: ALL_CPPFLAGS += -Itests $(CHECK_FLAGS)
+$(UNIT_TESTS): $(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/tests/unit/unit.o $(LIBRARY)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIBRARY) $(LIBS) $(CHECK_LIBS)
+
+.SECONDARY:
+-include $(wildcard $(B)/tests/*/*.d)
