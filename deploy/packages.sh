@@ -1,0 +1,108 @@
+#!/bin/sh
+# Installs the Debian or Ubuntu packages that the named groups need and this machine lacks:
+#
+#   sh deploy/packages.sh build servers tests
+#
+# Says what it installs and what for. Does nothing, and needs no rights, where all is there.
+set -eu
+
+packages() {
+    cat <<'END'
+build    make              the build
+build    gcc               the build
+build    libc6-dev         the build
+build    pkg-config        the build
+build    libpq-dev         PostgreSQL client library
+build    librabbitmq-dev   RabbitMQ client library
+build    libyaml-dev       reads the configuration file
+build    libjansson-dev    reads headers and properties
+build    libssl-dev        TLS to the broker
+servers  postgresql        private server for demo and tests
+servers  rabbitmq-server   private server for demo and tests
+servers  python3           looks for free ports
+demo     python3-psycopg2  the demo's shop
+demo     python3-pika      the demo's consumer
+tests    check             unit tests
+tests    valgrind          unit tests
+tests    python3-pytest    integration tests
+tests    python3-psycopg2  integration tests
+tests    python3-pika      integration tests
+lint     cppcheck          static checks
+lint     clang             static checks
+lint     clang-tidy        static checks
+lint     clang-format-14   source format
+END
+}
+
+has() {
+    case $1 in
+    postgresql) # any version will do, with or without the metapackage
+        set -- /usr/lib/postgresql/*/bin/postgres
+        [ -x "$1" ] ;;
+    *)
+        dpkg-query -W -f '${Status}\n' "$1" 2>/dev/null | grep -q '^install ok installed' ;;
+    esac
+}
+
+# Packages start their services when they are installed; we only want the programs. Debian
+# asks this file first. An administrator's own is left alone, and ours goes away again; should
+# even that fail (a power cut), the mark in it lets the next run take it away.
+policy=/usr/sbin/policy-rc.d
+mark='# Written for a moment by the packages.sh of outbox-relay. Safe to delete.'
+
+allow_services() {
+    if grep -qsF "$mark" "$policy"; then
+        rm -f "$policy"
+    fi
+}
+
+forbid_services() {
+    allow_services
+    trap allow_services EXIT
+    trap 'exit 129' HUP
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    if [ ! -e "$policy" ]; then
+        printf '#!/bin/sh\n%s\nexit 101\n' "$mark" >"$policy"
+        chmod 755 "$policy"
+    fi
+}
+
+# As root. needrestart (Ubuntu) would restart unrelated services; a fresh cloud machine may
+# still be busy with its own first updates.
+install() {
+    export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
+    apt="apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0"
+    forbid_services
+    $apt update </dev/null
+    $apt install --no-install-recommends "$@" </dev/null
+}
+
+if [ "${1-}" = --install ]; then
+    shift
+    install "$@"
+    exit
+fi
+
+missing=
+for group in "$@"; do
+    for package in $(packages | awk -v g="$group" '$1 == g { print $2 }'); do
+        case " $missing " in *" $package "*) continue ;; esac
+        has "$package" || missing="$missing $package"
+    done
+done
+[ -n "$missing" ] || exit 0
+
+command -v apt-get >/dev/null || {
+    echo "Missing here:$missing. This is no Debian or Ubuntu: please install them by hand." >&2
+    exit 69
+}
+echo "Installing what this machine lacks (their services are not started):"
+for package in $missing; do
+    packages | awk -v p="$package" '$2 == p && !seen++ { $1 = $2 = ""; printf "  %-17s%s\n", p, $0 }'
+done
+if [ "$(id -u)" = 0 ]; then
+    sh "$0" --install $missing
+else
+    sudo sh "$0" --install $missing
+fi
