@@ -1,0 +1,136 @@
+#!/bin/sh
+# Builds the program and runs its tests, installing what they need:
+#
+#   sh tests/run.sh                                 all
+#   sh tests/run.sh unit
+#   sh tests/run.sh integration [pytest argument…]  for example: -k poison -x
+#
+# Unit tests run four times: as released, under two sets of sanitizers, and under valgrind. The
+# integration tests drive the program that is built with the address and undefined-behaviour
+# sanitizers (RELAY=build/outbox-relay: the release build). The last line counts everything.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+
+passed=0
+failed=0
+complete=
+scratch=$(mktemp -d "${TMPDIR:-/tmp}/outbox-relay-test.XXXXXX") || exit 1
+chmod a+rx "$scratch" # for the servers' users
+
+# Also the way out for a signal or a broken step: whatever was not run has failed.
+finish() {
+    trap '' HUP INT TERM
+    [ ! -d "$scratch/servers" ] || sh deploy/servers.sh stop "$scratch/servers"
+    rm -rf "$scratch"
+    if [ -z "$complete" ]; then
+        echo "The run did not get to its end."
+        failed=$((failed + 1))
+    fi
+    echo "$passed passed, $failed failed"
+    [ $failed = 0 ]
+    exit
+}
+trap finish EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+title() {
+    printf '\n== %s\n' "$*"
+}
+
+# build SANITIZERS: "" for the release build
+build() {
+    make -s -j2 DEVELOPER=1 SANITIZE="$1" all unit-tests || exit 1
+}
+
+# count_unit NAME COMMAND…: believes Check's own line, "100%: Checks: 7, Failures: 0, Errors: 0".
+count_unit() {
+    name=$1
+    shift
+    CK_DEFAULT_TIMEOUT=60 timeout 300 "$@" >"$scratch/output" 2>&1 </dev/null
+    status=$?
+    # shellcheck disable=SC2046
+    set -- $(sed -n 's/^[0-9]*%: Checks: \([0-9]*\), Failures: \([0-9]*\), Errors: \([0-9]*\)$/\1 \2 \3/p' \
+        "$scratch/output")
+    bad=$((${2:-0} + ${3:-0}))
+    good=$((${1:-0} - bad))
+    # It crashed, a leak was found after the last test, or there was no test.
+    if [ $bad = 0 ] && { [ $status != 0 ] || [ $good = 0 ]; }; then
+        bad=1
+    fi
+    passed=$((passed + good))
+    failed=$((failed + bad))
+    printf '%-30s %4d passed%s\n' "$name" $good "$([ $bad = 0 ] || echo ", $bad FAILED")"
+    [ $bad = 0 ] || sed 's/^/    /' "$scratch/output"
+}
+
+# unit_suite FOLDER [PREFIX…]: every unit test binary of that build
+unit_suite() {
+    folder=$1
+    shift
+    for test in tests/unit/test_*.c; do
+        [ -e "$test" ] || continue
+        name=$(basename "$test" .c)
+        count_unit "$name" "$@" "$folder/tests/unit/$name"
+    done
+}
+
+unit() {
+    title "unit tests"
+    build ""
+    unit_suite build
+    for sanitizers in address,undefined thread; do
+        title "unit tests with SANITIZE=$sanitizers"
+        build "$sanitizers"
+        unit_suite "build-$(echo $sanitizers | tr , -)"
+    done
+    title "unit tests under valgrind"
+    unit_suite build valgrind -q --error-exitcode=99 --leak-check=full \
+        --errors-for-leak-kinds=definite
+}
+
+integration() {
+    title "integration tests: starting a private PostgreSQL and RabbitMQ"
+    build ""
+    [ -n "${RELAY-}" ] || build address,undefined
+    mkdir "$scratch/servers"
+    sh deploy/servers.sh start "$scratch/servers" || exit 1
+    SERVERS="$scratch/servers" RELAY="${RELAY:-build-address-undefined/outbox-relay}" \
+        PYTHONDONTWRITEBYTECODE=1 timeout --foreground -s INT 1200 \
+        /usr/bin/python3 -m pytest -v -p no:cacheprovider --basetemp="$scratch/pytest" \
+        --junitxml="$scratch/junit.xml" -o faulthandler_timeout=180 tests/integration "$@" </dev/null
+    count_integration $?
+}
+
+count_integration() {
+    # shellcheck disable=SC2046
+    set -- "$1" $(/usr/bin/python3 - "$scratch/junit.xml" <<'END'
+import sys, xml.etree.ElementTree as xml
+suite = xml.parse(sys.argv[1]).getroot().find("testsuite")
+total, *bad = (int(suite.get(k)) for k in ("tests", "failures", "errors", "skipped"))
+print(total - sum(bad), sum(bad[:2]))
+END
+    )
+    good=${2:-0}
+    bad=${3:-0}
+    if [ "$bad" = 0 ] && [ "$1" != 0 ]; then
+        bad=1
+    fi
+    passed=$((passed + good))
+    failed=$((failed + bad))
+}
+
+what=${1-}
+[ $# = 0 ] || shift
+case $what in
+"" | unit | integration) ;;
+*)
+    sed -n '2,/^set/{/^#/s/^# \{0,1\}//p;}' "$0"
+    exit 64 ;;
+esac
+sh deploy/packages.sh build servers tests || exit 1
+[ "$what" = integration ] || unit
+[ "$what" = unit ] || integration "$@"
+complete=yes
+echo
