@@ -7,6 +7,10 @@
 #   COVERAGE=1                   with gcov counters, in a folder of its own
 
 PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
+MANDIR ?= $(PREFIX)/share/man
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+SYSCONFDIR ?= /etc
 DESTDIR ?=
 CC ?= cc
 PKG_CONFIG ?= pkg-config
@@ -50,7 +54,7 @@ LIBRARY = $(B)/librelay.a
 PROGRAM = $(B)/outbox-relay
 
 .PHONY: all
-all: $(PROGRAM)
+all: $(PROGRAM) ## build/outbox-relay
 
 $(PROGRAM): $(B)/relay/main.o $(LIBRARY)
 	$(call say,LINK,$@)
@@ -76,8 +80,84 @@ $(B)/schema.o: $(B)/schema.c
 -include $(OBJECTS:.o=.d) $(B)/relay/main.d
 
 .PHONY: clean
-clean:
+clean: ## remove all build folders
 	rm -rf build build-*
+
+.PHONY: help
+help: ## this list
+	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
+	@sed -n 's/^\([a-z-]*\):.* ## /  \1\t/p' Makefile | expand -t 19
+
+# --- demo and tests --------------------------------------------------------------------------
+
+.PHONY: demo test
+demo: ## the main job on private servers, on the terminal
+	@sh deploy/demo.sh
+test: ## all tests, on private servers
+	@sh tests/run.sh
+
+# --- checks ----------------------------------------------------------------------------------
+
+CLANG_FORMAT ?= clang-format-14
+CLANG_TIDY ?= clang-tidy
+FORMATTED = $(wildcard relay/*.c relay/*/*.[ch] tests/*/*.[ch])
+
+.PHONY: check
+check: format-check layers headers lint test ## all that CI runs
+
+.PHONY: format format-check
+format: ## lay out the C sources
+	$(Q)$(CLANG_FORMAT) -i $(FORMATTED)
+format-check: ## fail where `make format` would change something
+	$(Q)bad=; for f in $(FORMATTED); do $(CLANG_FORMAT) $$f | cmp -s - $$f || \
+		{ echo "$$f: make format would change it"; bad=1; }; done; [ -z "$$bad" ]
+
+.PHONY: layers
+layers: ## fail where a file includes a header from a floor above its own
+	$(Q)sh tests/layers.sh
+
+# A header that needs another one in front of it is broken.
+.PHONY: headers
+headers: $(HEADERS:%.h=$(B)/headers/%.ok) ## fail where a header does not compile alone
+
+$(B)/headers/%.ok: %.h
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CPPFLAGS) -MF $(@:.ok=.d) -MT $@ $(ALL_CFLAGS) -Werror \
+		-fsyntax-only -x c $<
+	$(Q)touch $@
+
+.PHONY: lint
+lint: $(SOURCES:%.c=$(B)/lint/%.ok) ## fail where cppcheck or clang-tidy finds something
+	$(call say,LINT,cppcheck)
+	$(Q)cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr \
+		--enable=warning,performance,portability \
+		--suppress=missingIncludeSystem --suppress=legacyUninitvar \
+		-D_GNU_SOURCE -DVERSION='""' -Irelay relay
+
+# Each file in a process of its own: version 14 carries state from one to the next.
+$(B)/lint/%.ok: %.c .clang-tidy $(HEADERS)
+	$(call say,LINT,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG_TIDY) --quiet $< -- -std=gnu11 \
+		$(filter-out -MMD -MP,$(ALL_CPPFLAGS)) 2>$(@:.ok=.log) || { cat $(@:.ok=.log); false; }
+	$(Q)touch $@
+
+# --- install ---------------------------------------------------------------------------------
+
+.PHONY: install uninstall
+install: $(PROGRAM) ## into $(DESTDIR)$(PREFIX); an existing configuration stays as it is
+	install -D -m 755 $(PROGRAM) $(DESTDIR)$(BINDIR)/outbox-relay
+	install -D -m 644 deploy/outbox-relay.1 $(DESTDIR)$(MANDIR)/man1/outbox-relay.1
+	install -d $(DESTDIR)$(UNITDIR)
+	sed 's|/usr/local/bin/|$(BINDIR)/|' deploy/outbox-relay.service \
+		>$(DESTDIR)$(UNITDIR)/outbox-relay.service
+	test -e $(DESTDIR)$(SYSCONFDIR)/outbox-relay/outbox-relay.yaml || \
+		install -D -m 644 config/outbox-relay.yaml \
+			$(DESTDIR)$(SYSCONFDIR)/outbox-relay/outbox-relay.yaml
+
+uninstall: ## but for the configuration
+	rm -f $(DESTDIR)$(BINDIR)/outbox-relay $(DESTDIR)$(MANDIR)/man1/outbox-relay.1 \
+		$(DESTDIR)$(UNITDIR)/outbox-relay.service
 
 # --- tests -----------------------------------------------------------------------------------
 # tests/unit/test_x.c holds the suite of one module; unit.c is the main of each. A fake listed
