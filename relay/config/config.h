@@ -11,10 +11,10 @@
 /*
  * The configuration file, read once and const from then on.
  *
- * A file is accepted whole or refused whole with "file:line:column: message" for the first
- * thing that is wrong: unknown or duplicate keys, wrong types, values out of range, aliases,
- * tags, several documents, too deep, too large, unset variables, unreadable secret files. That
- * happens before anything touches a database or a broker.
+ * A file is accepted whole or refused whole with "file:line:column: message" for the
+ * first thing that is wrong: unknown or duplicate keys, wrong types, values out of range,
+ * aliases, tags, several documents, too deep, too large, unset variables, unreadable
+ * secret files. That happens before anything touches a database or a broker.
  */
 
 enum database_pooling { POOLING_NONE, POOLING_TRANSACTION };
@@ -22,7 +22,8 @@ enum relay_wake { WAKE_DOORBELL, WAKE_POLL };
 enum relay_on_sent { ON_SENT_MARK, ON_SENT_DELETE };
 
 struct config_database {
-	char *url; /* libpq URI or key=value string; may be unset: PG* variables serve then */
+	char *url; /* libpq URI or key=value string; may be unset: PG* variables serve
+		      then */
 	struct secret_file password; /* overrides whatever url says */
 	char *schema;
 	int pooling; /* enum database_pooling */
@@ -74,32 +75,39 @@ struct config {
 	/* private to config.c */
 	const struct config_driver *drivers;
 	char *path;
+	char *kind; /* drivers[driver].name */
 };
 
 /* What the configuration needs to know of a broker driver. */
 struct config_driver {
-	const char *name;
-	const struct option *options;
-	size_t config_size;
+	const char *name;             /* broker.kind */
+	const struct option *options; /* keys relative to "broker." */
+	size_t config_size;           /* of the struct those options fill */
+
+	/* What no single row can tell; NULL: nothing. -1 with a text that begins with the
+	   key at fault ("broker.tls: …", "broker.urls[1]: …"), so that the file's line is
+	   found. */
+	int (*check)(const void *config, struct error *err);
 };
 
 /*
- * Reads the file. `drivers` ends with a name of NULL and must outlive the config. Returns NULL
- * and ERROR_CONFIG when the file is refused. Blocks only for reading regular files.
+ * Reads the file. `drivers` ends with a name of NULL and must outlive the config. Returns
+ * NULL and ERROR_CONFIG when the file is refused. Blocks only for reading regular files.
  */
 struct config *config_load(const char *path, const struct config_driver *drivers,
 			   struct error *err);
 void config_free(struct config *c);
 
 /*
- * Calls `row` for every scalar key and its value as it would be written, with secrets masked:
- * "database.url" "postgresql://app:***@db/shop". In the order of the tables.
+ * Calls `row` for every scalar and every list of strings that is set, with its value as
+ * it would be written and secrets masked: "database.url" "postgresql://app:***@db/shop".
+ * In the order of the tables, the driver's last. Maps and rows (a topology) are left out.
  */
 void config_print(const struct config *c,
 		  void (*row)(void *context, const char *key, const char *value),
 		  void *context);
 
-/* The common rows, and the driver's: for tests and help. */
+/* The rows that do not belong to a driver, with whole keys, for struct config. */
 const struct option *config_options(void);
 
 #endif
