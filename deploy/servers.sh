@@ -12,6 +12,7 @@
 # and database `outbox`, PGHOST, PGPORT, PGUSER of the superuser, AMQP_URL. Process ids are in
 # DIR/NAME.pid, logs in DIR/NAME.log. DIR exists; the caller deletes it.
 set -eu
+. "$(dirname "$0")/process.sh"
 
 rabbitmq_bin=/usr/lib/rabbitmq/bin
 
@@ -28,26 +29,13 @@ as_user() {
     [ "$(id -u)" != 0 ] || echo "setpriv --reuid=$1 --regid=$1 --init-groups"
 }
 
-# spawn NAME USER COMMAND...: in a session of its own, so that Ctrl-C in a terminal reaches
-# our caller only, who stops the servers in good order. The shell stays as its parent, since a
-# killed PostgreSQL that nobody has waited for still counts as running when it starts again.
-spawn() {
+# serve NAME USER COMMAND...
+serve() {
     name=$1
     user=$2
     shift 2
-    rm -f "$dir/$name.pid"
-    # shellcheck disable=SC2016,SC2046
-    setsid sh -c '"$@" & echo $! >"$0.pid"; wait' "$dir/$name" $(as_user "$user") "$@" \
-        </dev/null >"$dir/$name.log" 2>&1 &
-    until [ -s "$dir/$name.pid" ]; do sleep 0.02; done
-}
-
-# A process that ended but was not yet waited for by its parent still has an id.
-is_running() {
-    [ -s "$dir/$1.pid" ] || return 1
-    state=$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' \
-        "/proc/$(cat "$dir/$1.pid")/status" 2>/dev/null) || return 1
-    [ -n "$state" ] && [ "$state" != Z ]
+    # shellcheck disable=SC2046
+    spawn "$name" $(as_user "$user") "$@" >"$dir/$name.log" 2>&1
 }
 
 # await NAME TEXT: until TEXT stands in the log, at most a minute.
@@ -61,19 +49,6 @@ await() {
         fi
         sleep 0.1
     done
-}
-
-# end NAME SIGNAL: asks, waits at most 20 seconds, then insists.
-end() {
-    is_running "$1" && kill -s "$2" "$(cat "$dir/$1.pid")" 2>/dev/null || true
-    tries=200
-    while is_running "$1"; do
-        tries=$((tries - 1))
-        [ $tries -gt 0 ] || kill -s KILL "$(cat "$dir/$1.pid")" 2>/dev/null || true
-        [ $tries -gt -50 ] || die "$1 cannot be stopped"
-        sleep 0.1
-    done
-    rm -f "$dir/$1.pid"
 }
 
 # Ports below the range from which the kernel takes those of outgoing connections: nobody gets
@@ -129,7 +104,7 @@ END
 start_postgres() {
     [ -d "$dir/postgres" ] || init_postgres
     is_running postgres ||
-        spawn postgres postgres "$(postgres_bin)/postgres" -D "$dir/postgres/data"
+        serve postgres postgres "$(postgres_bin)/postgres" -D "$dir/postgres/data"
 }
 
 await_postgres() {
@@ -183,10 +158,10 @@ erl_flags() {
 start_rabbitmq() {
     [ -d "$dir/rabbitmq" ] || init_rabbitmq
     # shellcheck disable=SC2046
-    is_running epmd || spawn epmd rabbitmq epmd -address 127.0.0.1 -port "$EPMD_PORT"
+    is_running epmd || serve epmd rabbitmq epmd -address 127.0.0.1 -port "$EPMD_PORT"
     # shellcheck disable=SC2046
     is_running rabbitmq ||
-        spawn rabbitmq rabbitmq $(rabbitmq_env) "$(erl_flags)" "$rabbitmq_bin/rabbitmq-server"
+        serve rabbitmq rabbitmq $(rabbitmq_env) "$(erl_flags)" "$rabbitmq_bin/rabbitmq-server"
 }
 
 await_rabbitmq() {
@@ -229,8 +204,8 @@ stop() {
         case $server in
         postgres) end postgres INT ;; # "fast": does not wait for clients
         rabbitmq)
-            end rabbitmq TERM
-            end epmd TERM ;;
+            end rabbitmq
+            end epmd ;;
         esac
     done
 }
