@@ -198,13 +198,29 @@ static int check_delays(const struct config *c, const struct yaml_node *root,
 			  "%s: retry.max_delay is shorter than retry.first_delay", key);
 }
 
+static int check_driver(const struct config *c, const struct yaml_node *root,
+			struct error *err)
+{
+	const struct config_driver *driver = &c->drivers[c->driver];
+	struct error reason;
+	char *key;
+
+	if (!driver->check || driver->check(c->driver_config, &reason) == 0)
+		return 0;
+	key = xasprintf("%.*s", (int)strcspn(reason.text, "[:"), reason.text);
+	yaml_error(c->path, table_position(root, key), err, "%s", reason.text);
+	free(key);
+	return -1;
+}
+
 /* What no single key can tell. */
 static int validate(const struct config *c, const struct yaml_node *root,
 		    struct error *err)
 {
-	if (check_name(c, root, err) < 0 || check_pooling(c, root, err) < 0)
+	if (check_name(c, root, err) < 0 || check_pooling(c, root, err) < 0 ||
+	    check_delays(c, root, err) < 0)
 		return -1;
-	return check_delays(c, root, err);
+	return check_driver(c, root, err);
 }
 
 static void default_name(struct config *c)
