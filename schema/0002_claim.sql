@@ -10,6 +10,7 @@ CREATE TABLE message_log_claim (
     message_ids      bigint[]    NOT NULL,
     lease_until      timestamptz NOT NULL,
     has_session_lock boolean     NOT NULL,
+    is_adopted       boolean     NOT NULL DEFAULT false,
     publishing_id    bigint
 );
 -- A fresh array of 1,000 ids is compressed for nothing: it lives for milliseconds.
@@ -24,6 +25,8 @@ COMMENT ON COLUMN message_log_claim.turn IS
     'the owner''s own count, by which it finds its claim before it knows claim_id';
 COMMENT ON COLUMN message_log_claim.has_session_lock IS
     'the owner holds a session advisory lock on its relay_id: free means dead';
+COMMENT ON COLUMN message_log_claim.is_adopted IS
+    'taken over from a dead relay: its rows are published one at a time';
 COMMENT ON COLUMN message_log_claim.publishing_id IS
     'adopted claims only: the row being published alone, so that a row that kills is found';
 

@@ -1,0 +1,267 @@
+#include "relay.h"
+
+#include <poll.h>
+#include <stdlib.h>
+
+#include "base/buffer.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/stop.h"
+#include "engine/sender.h"
+#include "engine/turns.h"
+
+/* Of shutdown_timeout, what is kept for settling after the last confirm was waited for. */
+#define SETTLE_SHARE 4
+
+/* --until-empty gives up on a side after so many failed tries in a row. */
+#define UNTIL_EMPTY_TRIES 5
+
+/* After so many failed tries to reach the broker the claims are given back. */
+#define RELEASE_AFTER_TRIES 2
+
+/* The longest sleep: a supervisor wants to see the loop turn. */
+#define TICK_MS 2000
+
+enum phase {
+	PHASE_RUNNING,
+	PHASE_DRAINING,  /* no new rows: waiting for the confirms of what is in flight */
+	PHASE_RELEASING, /* the broker is closed: settling what is known, giving back the rest */
+};
+
+struct relay {
+	bool until_empty;
+	const struct relay_hooks *hooks;
+	int64_t shutdown_timeout_ms;
+	struct store *store;
+	struct broker *broker;
+	struct work work;
+	struct counts counts;
+	struct report report;
+	struct sender sender;
+	struct turns turns;
+
+	enum phase phase;
+	enum relay_end end;       /* what the drain is for */
+	int64_t drain_until_ms;   /* DRAINING ends */
+	int64_t release_until_ms; /* RELEASING ends, done or not */
+};
+
+/* --- life -------------------------------------------------------------------------------- */
+
+static struct store *make_store(const struct config *c, bool wants_bell)
+{
+	return store_new(&(struct store_settings){
+		.url = c->database.url,
+		.password = c->database.password.text,
+		.schema = c->database.schema,
+		.relay_name = c->relay.name,
+		.transaction_pooling = c->database.pooling == POOLING_TRANSACTION,
+		.wants_bell = wants_bell,
+		.deletes_sent = c->relay.on_sent == ON_SENT_DELETE,
+		.connect_timeout_ms = (int)c->database.connect_timeout_ms,
+		.statement_timeout_ms = (int)c->database.statement_timeout_ms,
+		.lock_timeout_ms = (int)c->database.lock_timeout_ms,
+		.lease_ms = (int)c->relay.lease_ms,
+		.batch_bytes = c->relay.batch_bytes,
+		.max_message_bytes = c->relay.max_message_bytes,
+	});
+}
+
+static struct policy make_policy(const struct config *c)
+{
+	return (struct policy){
+		.max_attempts = (int)c->retry.max_attempts,
+		.counts_outages = c->retry.count_outages,
+		.delay = {.first_ms = c->retry.first_delay_ms,
+			  .multiplier = c->retry.multiplier,
+			  .max_ms = c->retry.max_delay_ms,
+			  .jitter_percent = (int)c->retry.jitter_percent},
+	};
+}
+
+static void init_sender(struct relay *r, const struct config *c)
+{
+	struct sender_settings settings = {
+		.policy = make_policy(c),
+		.connect_timeout_ms = (int)c->broker.connect_timeout_ms,
+		.confirm_timeout_ms = c->broker.confirm_timeout_ms,
+		.max_in_flight = (int)c->broker.max_in_flight,
+		.lease_margin_ms = c->relay.lease_ms / 6,
+		.max_message_bytes = c->relay.max_message_bytes,
+	};
+
+	sender_init(&r->sender, &settings, r->broker, &r->work, &r->counts);
+}
+
+struct relay *relay_new(const struct config *config, struct broker *broker, bool until_empty,
+			const struct relay_hooks *hooks)
+{
+	struct relay *r = xcalloc(1, sizeof(*r));
+	struct turns_settings settings = {
+		.poll_interval_ms = config->relay.poll_interval_ms,
+		.lease_ms = config->relay.lease_ms,
+		.batch_size = (int)config->relay.batch_size,
+		/* A run that ends when nothing is due has no use for being woken. */
+		.wants_bell = config->relay.wake == WAKE_DOORBELL && !until_empty,
+		.policy = make_policy(config),
+	};
+
+	r->until_empty = until_empty;
+	r->hooks = hooks;
+	r->shutdown_timeout_ms = config->relay.shutdown_timeout_ms;
+	r->broker = broker;
+	r->store = make_store(config, settings.wants_bell);
+	init_sender(r, config);
+	turns_init(&r->turns, &settings, r->store, &r->work, &r->counts, &r->report);
+	return r;
+}
+
+void relay_free(struct relay *r)
+{
+	if (!r)
+		return;
+	/* Bodies belong to the batches and are borrowed by the broker: it goes first. */
+	r->broker->driver->free(r->broker);
+	store_free(r->store);
+	work_release(&r->work);
+	free(r);
+}
+
+const struct counts *relay_counts(const struct relay *r)
+{
+	return &r->counts;
+}
+
+/* --- ending ------------------------------------------------------------------------------ */
+
+static void begin_drain(struct relay *r, enum relay_end end)
+{
+	int64_t now_ms = clock_ms();
+
+	r->phase = PHASE_DRAINING;
+	r->end = end;
+	r->release_until_ms = now_ms + r->shutdown_timeout_ms;
+	r->drain_until_ms = r->release_until_ms - r->shutdown_timeout_ms / SETTLE_SHARE;
+	log_info(end == RELAY_RELOAD ? "reloading" : "stopping",
+		 LOG_INT("in_flight", work_in_flight(&r->work)));
+}
+
+static void watch_signals(struct relay *r)
+{
+	bool reloads = stop_reload_requested();
+
+	stop_drain();
+	if (stop_requested() && (r->phase == PHASE_RUNNING || r->end == RELAY_RELOAD))
+		begin_drain(r, RELAY_STOPPED);
+	else if (reloads && r->phase == PHASE_RUNNING && r->hooks->reload(r->hooks->context))
+		begin_drain(r, RELAY_RELOAD);
+}
+
+static bool is_unavailable(const struct relay *r)
+{
+	return r->turns.link.failures >= UNTIL_EMPTY_TRIES ||
+	       r->sender.link.failures >= UNTIL_EMPTY_TRIES;
+}
+
+static void advance_phase(struct relay *r)
+{
+	int64_t now_ms = clock_ms();
+
+	if (r->phase == PHASE_RUNNING && r->until_empty) {
+		if (r->turns.is_empty)
+			begin_drain(r, RELAY_STOPPED);
+		else if (is_unavailable(r))
+			begin_drain(r, RELAY_UNAVAILABLE);
+	}
+	if (r->phase == PHASE_DRAINING && (!r->sender.link.is_up || now_ms >= r->drain_until_ms ||
+					   work_in_flight(&r->work) == 0)) {
+		sender_close(&r->sender);
+		r->phase = PHASE_RELEASING;
+	}
+}
+
+static bool is_done(const struct relay *r)
+{
+	if (r->phase != PHASE_RELEASING)
+		return false;
+	return (r->work.count == 0 && !store_turn_is_busy(r->store)) ||
+	       clock_ms() >= r->release_until_ms;
+}
+
+/* --- the loop ---------------------------------------------------------------------------- */
+
+static void keep_connected(struct relay *r)
+{
+	/* A signal that came already shall not keep a draining relay from its database. */
+	int watch = r->phase == PHASE_RUNNING ? stop_fd() : -1;
+
+	if (r->phase != PHASE_RELEASING || r->work.count)
+		turns_open(&r->turns, watch);
+	if (r->phase == PHASE_RUNNING)
+		sender_open(&r->sender, watch);
+}
+
+static void begin_turn(struct relay *r)
+{
+	bool runs = r->phase == PHASE_RUNNING;
+	bool release = r->phase == PHASE_RELEASING ||
+		       (!r->sender.link.is_up &&
+			r->sender.link.failures >= RELEASE_AFTER_TRIES);
+	struct batch *batch = NULL;
+	struct row *unnamed = runs ? sender_unnamed(&r->sender, &batch) : NULL;
+
+	turns_begin(&r->turns, runs && sender_is_ready(&r->sender), release, batch, unnamed);
+}
+
+static int64_t due_ms(const struct relay *r)
+{
+	int64_t due = clock_min(turns_due_ms(&r->turns), report_due_ms(&r->report));
+
+	if (r->phase != PHASE_RELEASING)
+		due = clock_min(due, sender_due_ms(&r->sender));
+	if (r->phase == PHASE_DRAINING)
+		due = clock_min(due, r->drain_until_ms);
+	if (r->phase == PHASE_RELEASING)
+		due = clock_min(due, r->release_until_ms);
+	return clock_min(due, clock_ms() + TICK_MS);
+}
+
+static void wait_for_something(struct relay *r)
+{
+	const struct broker_driver *driver = r->broker->driver;
+	struct pollfd p[] = {
+		{.fd = store_fd(r->store), .events = store_events(r->store)},
+		{.fd = driver->fd(r->broker), .events = driver->events(r->broker)},
+		{.fd = stop_fd(), .events = POLLIN},
+	};
+
+	poll(p, sizeof(p) / sizeof(p[0]), clock_wait_ms(due_ms(r), clock_ms()));
+}
+
+static enum relay_end how_it_ended(const struct relay *r)
+{
+	/* Claims in hand expire with their lease; a new relay adopts them. */
+	if (r->work.count && r->end == RELAY_STOPPED)
+		return RELAY_CUT_SHORT;
+	return r->end;
+}
+
+enum relay_end relay_run(struct relay *r)
+{
+	while (!is_done(r)) {
+		keep_connected(r);
+		if (r->phase == PHASE_RUNNING)
+			sender_publish(&r->sender);
+		begin_turn(r);
+		wait_for_something(r);
+		sender_collect(&r->sender);
+		turns_collect(&r->turns);
+		sender_expire(&r->sender);
+		report_say(&r->report, clock_ms(), false);
+		watch_signals(r);
+		advance_phase(r);
+		r->hooks->tick(r->hooks->context);
+	}
+	report_say(&r->report, clock_ms(), true);
+	return how_it_ended(r);
+}

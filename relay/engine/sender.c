@@ -1,0 +1,305 @@
+#include "sender.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+/* Receipts taken in one call: what a busy broker merges into a few acks. */
+#define RECEIPTS_MAX 256
+
+/* How often silence is looked for. Only lateness depends on it, not truth. */
+#define EXPIRE_EVERY_MS 250
+
+void sender_init(struct sender *s, const struct sender_settings *settings,
+		 struct broker *broker, struct work *work, struct counts *counts)
+{
+	*s = (struct sender){.settings = *settings,
+			     .broker = broker,
+			     .work = work,
+			     .counts = counts,
+			     .expire_at_ms = CLOCK_NEVER};
+	link_init(&s->link, "broker");
+}
+
+static const struct broker_driver *driver(const struct sender *s)
+{
+	return s->broker->driver;
+}
+
+/* --- fates ------------------------------------------------------------------------------- */
+
+static void decide(struct sender *s, struct batch *b, struct row *row, enum verdict verdict,
+		   const char *reason)
+{
+	struct decision decision;
+	enum policy_action action = policy_decide(&s->settings.policy, verdict,
+						  row->try_count, backoff_random(), &decision);
+
+	if (action == POLICY_DECIDE) {
+		batch_decide(b, row, decision, decision.fate == FATE_SENT ? NULL : reason);
+		return;
+	}
+	s->counts->interrupted++;
+	if (action == POLICY_ALONE)
+		batch_set_alone(b, row);
+	batch_set_state(b, row, ROW_WAITING);
+}
+
+/*
+ * Rows in flight when a connection ends are in doubt. They are charged nothing and go again;
+ * but a session that published and ended without a single receipt may have been ended by one
+ * of them, so the next one publishes them one at a time, and a row that was alone makes room
+ * for the others.
+ */
+static void doubt(struct sender *s, const char *why)
+{
+	bool was_fruitless = s->receipts == 0;
+
+	for (int i = 0; i < s->work->count; i++) {
+		struct batch *b = s->work->batches[i];
+
+		for (int k = 0; k < b->count && b->in_state[ROW_IN_FLIGHT]; k++) {
+			struct row *row = &b->rows[k];
+
+			if (row->state != ROW_IN_FLIGHT)
+				continue;
+			decide(s, b, row, row->is_alone ? VERDICT_DEFERRED : VERDICT_NONE,
+			       why);
+			if (was_fruitless)
+				batch_set_alone(b, row);
+		}
+	}
+}
+
+static void lost(struct sender *s, const struct error *err)
+{
+	doubt(s, err->text);
+	driver(s)->close(s->broker);
+	s->is_blocked = false;
+	s->expire_at_ms = CLOCK_NEVER;
+	link_down(&s->link, err);
+}
+
+/* --- the connection ---------------------------------------------------------------------- */
+
+void sender_open(struct sender *s, int stop_fd)
+{
+	struct error err;
+
+	if (!link_is_due(&s->link, clock_ms()))
+		return;
+	if (driver(s)->open(s->broker, s->settings.connect_timeout_ms, stop_fd, &err) < 0) {
+		driver(s)->close(s->broker);
+		if (err.kind != ERROR_STOPPED)
+			link_down(&s->link, &err);
+		return;
+	}
+	s->receipts = 0;
+	s->counts->reconnects++;
+	link_up(&s->link, driver(s)->peer(s->broker));
+}
+
+void sender_close(struct sender *s)
+{
+	for (int i = 0; i < s->work->count; i++) {
+		struct batch *b = s->work->batches[i];
+
+		s->counts->interrupted += (uint64_t)b->in_state[ROW_IN_FLIGHT];
+		batch_move_all(b, ROW_IN_FLIGHT, ROW_WAITING);
+	}
+	driver(s)->close(s->broker);
+	s->link.is_up = false;
+	s->link.retry_at_ms = CLOCK_NEVER;
+	s->expire_at_ms = CLOCK_NEVER;
+}
+
+bool sender_is_ready(const struct sender *s)
+{
+	return s->link.is_up && !s->is_blocked;
+}
+
+static void watch_blocked(struct sender *s)
+{
+	const char *why = driver(s)->blocked(s->broker);
+
+	if ((why != NULL) == s->is_blocked)
+		return;
+	s->is_blocked = why != NULL;
+	if (why) {
+		log_warn("broker blocks publishing", LOG_STR("reason", why));
+		return;
+	}
+	s->unblocked_at_ms = clock_ms();
+	log_info("broker takes messages again");
+}
+
+/* --- publishing -------------------------------------------------------------------------- */
+
+static bool must_be_named(const struct batch *b, const struct row *row)
+{
+	return b->is_adopted && b->publishing_id != row->id;
+}
+
+struct row *sender_unnamed(struct sender *s, struct batch **batch)
+{
+	struct row *row = sender_is_ready(s) ? work_next(s->work, batch) : NULL;
+
+	return row && must_be_named(*batch, row) ? row : NULL;
+}
+
+static void in_flight(struct sender *s, struct batch *b, struct row *row)
+{
+	row->published_ms = clock_ms();
+	row->sequence = ++s->sequence;
+	s->counts->published++;
+	batch_set_state(b, row, ROW_IN_FLIGHT);
+	if (s->expire_at_ms == CLOCK_NEVER)
+		s->expire_at_ms = row->published_ms + EXPIRE_EVERY_MS;
+}
+
+static void refuse_size(struct sender *s, struct batch *b, struct row *row)
+{
+	char reason[128];
+
+	snprintf(reason, sizeof(reason),
+		 "payload of %lld bytes is over relay.max_message_bytes (%lld)",
+		 (long long)row->body_size, (long long)s->settings.max_message_bytes);
+	decide(s, b, row, VERDICT_INVALID, reason);
+}
+
+/* True when the next row may follow at once. */
+static bool publish_row(struct sender *s, struct batch *b, struct row *row)
+{
+	struct error err;
+
+	if (!row->message.body.data) {
+		refuse_size(s, b, row);
+		return true;
+	}
+	switch (driver(s)->publish(s->broker, work_tag(b, row), &row->message, &err)) {
+	case PUBLISH_OK:
+		in_flight(s, b, row);
+		return !row->is_alone;
+	case PUBLISH_INVALID:
+		decide(s, b, row, VERDICT_INVALID, err.text);
+		return true;
+	case PUBLISH_LOST:
+		lost(s, &err);
+		return false;
+	case PUBLISH_FULL:
+		break;
+	}
+	return false;
+}
+
+void sender_publish(struct sender *s)
+{
+	int64_t now_ms = clock_ms();
+	int room = s->settings.max_in_flight - work_in_flight(s->work);
+	struct batch *b;
+	struct row *row;
+
+	while (sender_is_ready(s) && room-- > 0) {
+		row = work_next(s->work, &b);
+		if (!row || must_be_named(b, row) ||
+		    now_ms >= b->lease_deadline_ms - s->settings.lease_margin_ms)
+			return;
+		if (!publish_row(s, b, row))
+			return;
+	}
+}
+
+/* --- receipts ---------------------------------------------------------------------------- */
+
+static void take_receipt(struct sender *s, const struct receipt *receipt)
+{
+	struct batch *b;
+	struct row *row = work_find(s->work, receipt->tag, &b);
+
+	s->receipts++;
+	if (!row || row->state != ROW_IN_FLIGHT)
+		return; /* given up on before */
+	if (receipt->verdict != VERDICT_UNCLEAR && row->sequence > s->answered_sequence)
+		s->answered_sequence = row->sequence;
+	decide(s, b, row, receipt->verdict, receipt->reason);
+}
+
+void sender_collect(struct sender *s)
+{
+	struct receipt receipts[RECEIPTS_MAX];
+	struct error err;
+	int n;
+
+	if (!s->link.is_up)
+		return;
+	do {
+		n = driver(s)->collect(s->broker, receipts, RECEIPTS_MAX, &err);
+		for (int i = 0; i < n; i++)
+			take_receipt(s, &receipts[i]);
+	} while (n == RECEIPTS_MAX);
+	if (n < 0)
+		lost(s, &err);
+	else
+		watch_blocked(s);
+}
+
+/* --- silence ----------------------------------------------------------------------------- */
+
+static bool is_overdue(const struct sender *s, const struct row *row, int64_t now_ms)
+{
+	int64_t since_ms = row->published_ms > s->unblocked_at_ms ? row->published_ms
+								  : s->unblocked_at_ms;
+
+	return row->state == ROW_IN_FLIGHT &&
+	       now_ms - since_ms > s->settings.confirm_timeout_ms;
+}
+
+/* Later messages were confirmed and this one was not: that is about the row. */
+static void give_up(struct sender *s, struct batch *b, struct row *row)
+{
+	char reason[96];
+
+	snprintf(reason, sizeof(reason),
+		 "no confirm within %lld ms, though later messages were confirmed",
+		 (long long)s->settings.confirm_timeout_ms);
+	driver(s)->forget(s->broker, work_tag(b, row));
+	decide(s, b, row, VERDICT_OVERDUE, reason);
+}
+
+void sender_expire(struct sender *s)
+{
+	int64_t now_ms = clock_ms();
+	bool silent = false;
+	struct error err;
+
+	if (now_ms < s->expire_at_ms)
+		return;
+	s->expire_at_ms = work_in_flight(s->work) ? now_ms + EXPIRE_EVERY_MS : CLOCK_NEVER;
+	if (s->is_blocked)
+		return;
+	for (int i = 0; i < s->work->count; i++) {
+		struct batch *b = s->work->batches[i];
+
+		for (int k = 0; k < b->count; k++) {
+			if (!is_overdue(s, &b->rows[k], now_ms))
+				continue;
+			if (s->answered_sequence > b->rows[k].sequence)
+				give_up(s, b, &b->rows[k]);
+			else
+				silent = true;
+		}
+	}
+	if (!silent)
+		return;
+	error_set(&err, ERROR_TIMEOUT, "no confirm for any message within %lld ms",
+		  (long long)s->settings.confirm_timeout_ms);
+	lost(s, &err);
+}
+
+int64_t sender_due_ms(const struct sender *s)
+{
+	if (!s->link.is_up)
+		return s->link.retry_at_ms;
+	return clock_min(s->expire_at_ms, driver(s)->due_ms(s->broker));
+}

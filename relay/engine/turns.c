@@ -1,0 +1,399 @@
+#include "turns.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+/* Batches with rows still to be published or heard of: one at the broker, one behind it, and
+   one on its way from the database, so that neither side waits for the other. */
+#define OPEN_BATCHES_MAX 3
+
+/* Dead relays are looked for at least this often while there is work. */
+#define ADOPT_EVERY_MS 5000
+
+/* Rows of transactions that began before the low-water mark and committed after it are found
+   by reading from the beginning, this often under load and always before sleeping. */
+#define FULL_READ_EVERY_MS 1000
+
+/* When the bell cannot be had, or rings for nothing: look again after 1, 2, 4 … ms. */
+#define PAUSE_MAX_MS 25
+#define PAUSES_MAX   8
+
+void turns_init(struct turns *t, const struct turns_settings *settings, struct store *store,
+		struct work *work, struct counts *counts, struct report *report)
+{
+	*t = (struct turns){.settings = *settings,
+			    .store = store,
+			    .work = work,
+			    .counts = counts,
+			    .report = report};
+	link_init(&t->link, "database");
+}
+
+/* --- the session ------------------------------------------------------------------------- */
+
+/*
+ * Somebody else owns these rows now: what is in flight cannot be called back, the rest is not
+ * published. The batch ends when its last receipt is in; settling it will change nothing.
+ */
+static void give_up_batch(struct batch *b)
+{
+	batch_move_all(b, ROW_WAITING, ROW_SETTLED);
+}
+
+static void lost(struct turns *t, const struct error *err)
+{
+	store_close(t->store);
+	t->has_bell = false;
+	link_down(&t->link, err);
+}
+
+void turns_open(struct turns *t, int stop_fd)
+{
+	bool gone[WORK_BATCHES_MAX] = {false};
+	struct error err;
+
+	if (!link_is_due(&t->link, clock_ms()))
+		return;
+	if (store_open(t->store, t->work->batches, t->work->count, gone, stop_fd, &err) < 0) {
+		if (err.kind != ERROR_STOPPED)
+			link_down(&t->link, &err);
+		return;
+	}
+	link_up(&t->link, store_peer(t->store));
+	for (int i = 0; i < t->work->count; i++) {
+		if (gone[i])
+			give_up_batch(t->work->batches[i]);
+	}
+	t->counts->reconnects++;
+	t->appetite = APPETITE_AWAKE;
+	t->full_read = true;
+	t->adopt_at_ms = 0;
+	t->pauses = 0;
+}
+
+void turns_close(struct turns *t)
+{
+	store_close(t->store);
+	t->link.is_up = false;
+	t->has_bell = false;
+}
+
+/* --- planning ---------------------------------------------------------------------------- */
+
+static void plan_settle(struct turns *t, bool release)
+{
+	struct store_turn *turn = &t->turn;
+
+	for (int i = 0; i < t->work->count; i++) {
+		struct batch *b = t->work->batches[i];
+
+		if (batch_open_rows(b) == 0 || release)
+			turn->settle[turn->settle_count++] = b;
+	}
+}
+
+static void plan_renew(struct turns *t, int64_t now_ms)
+{
+	for (int i = 0; i < t->work->count; i++) {
+		int64_t left_ms = t->work->batches[i]->lease_deadline_ms - now_ms;
+
+		if (left_ms < t->settings.lease_ms * 2 / 3)
+			t->turn.renew = true;
+	}
+}
+
+static bool has_room(const struct turns *t)
+{
+	/* What is about to be settled makes room. */
+	return t->work->count - t->turn.settle_count < WORK_BATCHES_MAX &&
+	       work_open_batches(t->work) < OPEN_BATCHES_MAX && !work_has_alone(t->work);
+}
+
+static void plan_claim(struct turns *t, int64_t now_ms)
+{
+	struct store_turn *turn = &t->turn;
+
+	if (t->appetite == APPETITE_ASLEEP && now_ms >= t->sleep_until_ms)
+		t->appetite = APPETITE_DROWSY;
+	/* Asleep, the peek of each poll tells. */
+	if (t->appetite != APPETITE_ASLEEP && now_ms >= t->adopt_at_ms) {
+		turn->adopt = true;
+		return;
+	}
+	if (t->appetite == APPETITE_AWAKE) {
+		turn->claim_limit = t->settings.batch_size;
+		turn->full_read = t->full_read || now_ms >= t->full_read_at_ms;
+	} else if (t->appetite == APPETITE_DROWSY) {
+		turn->peek = true;
+		turn->sleep = t->settings.wants_bell;
+	}
+}
+
+static bool has_anything(const struct store_turn *turn)
+{
+	return turn->settle_count || turn->name || turn->renew || turn->adopt ||
+	       turn->claim_limit || turn->peek || turn->wake;
+}
+
+void turns_begin(struct turns *t, bool may_claim, bool release, struct batch *unnamed_batch,
+		 const struct row *unnamed)
+{
+	int64_t now_ms = clock_ms();
+
+	if (!t->link.is_up || store_turn_is_busy(t->store))
+		return;
+	t->turn = (struct store_turn){0};
+	t->may_claim = may_claim && !release;
+	plan_settle(t, release);
+	if (unnamed && !release) {
+		t->turn.name = unnamed_batch;
+		t->turn.publishing_id = unnamed->id;
+	}
+	plan_renew(t, now_ms);
+	/* Writers shall not ring for a relay that could not send anyway. */
+	if (!t->may_claim && t->has_bell) {
+		t->turn.wake = true;
+		t->appetite = APPETITE_AWAKE;
+	}
+	if (t->may_claim && has_room(t))
+		plan_claim(t, now_ms);
+	if (!has_anything(&t->turn))
+		return;
+	if (t->turn.claim_limit || t->turn.wake)
+		t->has_bell = false;
+	t->turn_began_ms = now_ms;
+	store_turn_begin(t->store, &t->turn);
+}
+
+/* --- answers ----------------------------------------------------------------------------- */
+
+static void claim_lost(struct turns *t, const struct batch *b)
+{
+	t->counts->claims_lost++;
+	log_warn("claim lost", LOG_INT("claim_id", b->claim_id), LOG_INT("rows", b->count),
+		 LOG_STR("reason", "settled before the connection broke, or adopted"));
+}
+
+/* The rows whose settlement just came in; a batch settled before has them SETTLED already. */
+static void count_settled(struct turns *t, struct batch *b)
+{
+	for (int i = 0; i < b->count; i++) {
+		struct row *row = &b->rows[i];
+
+		if (row->state != ROW_SETTLED || row->is_counted)
+			continue;
+		row->is_counted = true;
+		if (row->decision.fate == FATE_SENT)
+			t->counts->sent++;
+		else if (row->decision.fate == FATE_FAILED)
+			t->counts->failed++;
+		else
+			t->counts->retried++;
+		if (row->decision.fate != FATE_SENT)
+			report_settled(t->report, row);
+	}
+}
+
+static void take_settled(struct turns *t)
+{
+	struct store_turn *turn = &t->turn;
+
+	for (int i = 0; i < turn->settle_count; i++) {
+		if (turn->settled[i])
+			count_settled(t, turn->settle[i]);
+		else
+			claim_lost(t, turn->settle[i]);
+		work_remove(t->work, turn->settle[i]);
+	}
+	if (!turn->name)
+		return;
+	if (turn->named) {
+		count_settled(t, turn->name);
+	} else {
+		claim_lost(t, turn->name);
+		work_remove(t->work, turn->name);
+	}
+}
+
+static bool is_renewed(const struct store_turn *turn, int64_t claim_id)
+{
+	for (int i = 0; i < turn->renewed_count; i++) {
+		if (turn->renewed[i] == claim_id)
+			return true;
+	}
+	return false;
+}
+
+static void take_renewed(struct turns *t)
+{
+	for (int i = 0; i < t->work->count; i++) {
+		struct batch *b = t->work->batches[i];
+
+		b->lease_deadline_ms = t->turn_began_ms + t->settings.lease_ms;
+		if (!is_renewed(&t->turn, b->claim_id))
+			give_up_batch(b);
+	}
+}
+
+static void fall_asleep(struct turns *t, int64_t until_ms, bool has_bell)
+{
+	t->appetite = APPETITE_ASLEEP;
+	t->sleep_until_ms = until_ms;
+	t->has_bell = has_bell;
+}
+
+static void pause_shortly(struct turns *t)
+{
+	int64_t pause_ms = 1 << t->pauses;
+
+	if (t->pauses < PAUSES_MAX)
+		t->pauses++;
+	fall_asleep(t, clock_ms() + clock_min(pause_ms, PAUSE_MAX_MS), false);
+}
+
+static void take_claimed(struct turns *t)
+{
+	struct store_turn *turn = &t->turn;
+	bool has_more = turn->claimed && (turn->due >= turn->claim_limit ||
+					  turn->due > turn->claimed->count);
+
+	if (turn->full_read) {
+		t->full_read = false;
+		t->full_read_at_ms = clock_ms() + FULL_READ_EVERY_MS;
+	}
+	if (turn->claimed) {
+		t->counts->claimed += (uint64_t)turn->claimed->count;
+		work_add(t->work, turn->claimed);
+		t->pauses = 0;
+	}
+	/* Rung for nothing: rows for later, or another relay was faster. Writers shall not
+	   pay for a NOTIFY each time, so stay off the bell for a moment. */
+	if (!turn->claimed && t->was_rung)
+		pause_shortly(t);
+	else
+		t->appetite = has_more ? APPETITE_AWAKE : APPETITE_DROWSY;
+	t->was_rung = false;
+}
+
+/* The row that the dead owner was publishing alone is charged for its death. */
+static void blame_named(struct turns *t, struct batch *b)
+{
+	struct decision decision;
+
+	for (int i = 0; i < b->count; i++) {
+		struct row *row = &b->rows[i];
+
+		if (row->id != b->publishing_id)
+			continue;
+		policy_decide(&t->settings.policy, VERDICT_CRASHED, row->try_count,
+			      backoff_random(), &decision);
+		batch_decide(b, row, decision,
+			     "a relay died while publishing this message alone");
+	}
+}
+
+static void take_adopted(struct turns *t)
+{
+	struct batch *b = t->turn.claimed;
+
+	if (!b) {
+		t->adopt_at_ms = clock_ms() + ADOPT_EVERY_MS;
+		return;
+	}
+	log_warn("claim adopted from a dead relay", LOG_INT("claim_id", b->claim_id),
+		 LOG_INT("rows", b->count), LOG_INT("was_publishing", b->publishing_id));
+	t->counts->claims_adopted++;
+	t->counts->claimed += (uint64_t)b->count;
+	blame_named(t, b);
+	work_add(t->work, b);
+}
+
+static void take_peek(struct turns *t)
+{
+	const struct store_turn *turn = &t->turn;
+	int64_t now_ms = clock_ms();
+	int64_t until_ms = now_ms + t->settings.poll_interval_ms;
+
+	if (turn->has_dead)
+		t->adopt_at_ms = 0;
+	if (turn->next_due_ms == 0) {
+		t->appetite = APPETITE_AWAKE;
+		t->full_read = true;
+		return;
+	}
+	t->is_empty = !turn->has_dead && t->work->count == 0;
+	if (turn->bell == STORE_BELL_WRITERS) {
+		pause_shortly(t);
+		return;
+	}
+	t->pauses = 0;
+	if (turn->next_due_ms > 0)
+		until_ms = clock_min(until_ms, now_ms + turn->next_due_ms);
+	fall_asleep(t, until_ms, turn->bell != STORE_BELL_NONE);
+}
+
+static void take_answers(struct turns *t)
+{
+	take_settled(t);
+	if (t->turn.renew)
+		take_renewed(t);
+	if (t->turn.adopt)
+		take_adopted(t);
+	if (t->turn.claim_limit)
+		take_claimed(t);
+	if (t->turn.peek)
+		take_peek(t);
+}
+
+static void listen(struct turns *t)
+{
+	struct error err;
+	int rc = store_listen(t->store, &err);
+
+	if (rc < 0) {
+		lost(t, &err);
+		return;
+	}
+	/* A ring that comes while we are awake was for what we are about to see anyway. */
+	if (rc > 0 && t->has_bell) {
+		t->has_bell = false;
+		t->appetite = APPETITE_AWAKE;
+		t->was_rung = true;
+	}
+}
+
+void turns_collect(struct turns *t)
+{
+	struct error err;
+	int rc;
+
+	if (!t->link.is_up)
+		return;
+	if (store_turn_is_busy(t->store)) {
+		rc = store_turn_poll(t->store, &err);
+		if (rc < 0)
+			lost(t, &err);
+		if (rc <= 0)
+			return;
+		take_answers(t);
+	}
+	listen(t);
+}
+
+int64_t turns_due_ms(const struct turns *t)
+{
+	int64_t due_ms = CLOCK_NEVER;
+
+	if (!t->link.is_up)
+		return t->link.retry_at_ms;
+	if (store_turn_is_busy(t->store))
+		return store_deadline_ms(t->store);
+	for (int i = 0; i < t->work->count; i++)
+		due_ms = clock_min(due_ms, t->work->batches[i]->lease_deadline_ms -
+						   t->settings.lease_ms * 2 / 3);
+	if (t->appetite == APPETITE_ASLEEP && t->may_claim)
+		due_ms = clock_min(due_ms, t->sleep_until_ms);
+	return due_ms;
+}

@@ -1,0 +1,51 @@
+#ifndef ENGINE_WORK_H
+#define ENGINE_WORK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "store/batch.h"
+
+/*
+ * The batches in hand, oldest first: what was claimed and is not settled yet. Both halves of
+ * the relay work on it: the sender publishes rows and decides their fates, the turns settle
+ * them and bring new batches. It owns the batches.
+ */
+
+#define WORK_BATCHES_MAX 4
+
+struct work {
+	struct batch *batches[WORK_BATCHES_MAX];
+	int count;
+};
+
+void work_release(struct work *w);
+
+/* There must be room. */
+void work_add(struct work *w, struct batch *b);
+
+/* Removes and frees it. */
+void work_remove(struct work *w, struct batch *b);
+
+/* Batches that still have rows to publish or to hear of. */
+int work_open_batches(const struct work *w);
+
+/* Rows in flight, over all batches. */
+int work_in_flight(const struct work *w);
+
+/* Is there a row that must be published with nothing else in flight? */
+bool work_has_alone(const struct work *w);
+
+/*
+ * The row to publish next, or NULL: rows that must go alone come first, and only when nothing
+ * is in flight; nothing else is published until the last of them has its fate.
+ */
+struct row *work_next(struct work *w, struct batch **batch);
+
+/* A tag names a row for as long as this process lives; 0 is never one. */
+uint64_t work_tag(const struct batch *b, const struct row *row);
+
+/* NULL when the row is not in hand any more. */
+struct row *work_find(struct work *w, uint64_t tag, struct batch **batch);
+
+#endif

@@ -1,0 +1,113 @@
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "store/batch.h"
+
+/*
+ * The verbs of message_log over one database session: settle, renew, adopt, claim, fetch,
+ * sleep. Everything that is to happen at one moment goes into one struct store_turn and one
+ * round trip; the broker works meanwhile.
+ *
+ *   store_open()                                       blocks, bounded
+ *   store_turn_begin(&turn); until store_turn_poll() != 0: poll(2) store_fd()
+ *   …the turn's answer…
+ *   store_close()
+ *
+ * After any -1 the session is unusable: store_close(), wait, store_open(). Batches stay valid
+ * over that: store_open() takes their claims over into the new session, and a settlement whose
+ * answer was lost is simply sent again, since settling is bound to the claim.
+ *
+ * Who owns what: batches belong to the caller. One thread.
+ */
+
+#define STORE_SETTLE_MAX 4
+
+struct store_settings {
+	const char *url;
+	const char *password;
+	const char *schema;
+	const char *relay_name;
+	bool transaction_pooling; /* behind a pooler: no session state at all */
+	bool wants_bell;          /* LISTEN, and sleep on the bell */
+	bool deletes_sent;
+	int connect_timeout_ms;
+	int statement_timeout_ms;
+	int lock_timeout_ms;
+	int lease_ms;
+	int64_t batch_bytes;
+	int64_t max_message_bytes; /* larger bodies are not fetched */
+};
+
+enum store_bell {
+	STORE_BELL_NONE,    /* not asked for */
+	STORE_BELL_TAKEN,   /* writers will ring, until the next claim */
+	STORE_BELL_SHARED,  /* another relay sleeps on it; its ring wakes us, too */
+	STORE_BELL_WRITERS, /* writers are under way, who will not ring */
+};
+
+struct store_turn {
+	/* What to do, in this order. Asking for nothing is a bug. */
+	struct batch *settle[STORE_SETTLE_MAX]; /* their DECIDED rows; the claim goes, and rows
+						   without a fate are free for anyone */
+	int settle_count;
+	struct batch *name;   /* adopted: settle its DECIDED rows, keep the claim, and name ... */
+	int64_t publishing_id; /* ... this row in it, 0 for none */
+	bool renew;           /* the lease of every claim we hold */
+	bool adopt;           /* one dead claim, if there is any; not together with claim */
+	int claim_limit;      /* rows; 0: no claim */
+	bool full_read;       /* claim from the very beginning, not the low-water mark */
+	bool wake;            /* give the bell back; a claim does so, too */
+	bool peek;            /* look when the next row is due */
+	bool sleep;           /* with peek: take the bell first */
+
+	/* What came of it; valid when store_turn_poll() has returned 1. */
+	bool settled[STORE_SETTLE_MAX]; /* false: the claim is gone, nothing was changed */
+	bool named;
+	struct batch *claimed; /* by claim or adopt; NULL: nothing. The caller's now. */
+	int due;              /* rows that the claim found, at most claim_limit */
+	int64_t next_due_ms;  /* of peek: from now; -1: nothing is scheduled */
+	bool has_dead;        /* of peek: a dead relay's claim can be adopted */
+	enum store_bell bell;
+	int64_t *renewed;     /* claim ids, until the next turn begins */
+	int renewed_count;
+};
+
+struct store;
+
+struct store *store_new(const struct store_settings *settings);
+void store_free(struct store *s);
+
+/*
+ * Connects, checks the schema's version, takes a fresh relay_id and moves the claims of
+ * `batches` to it. lost[i] is set when the claim of batches[i] is gone: settled by a commit
+ * whose answer we never saw, or adopted. Blocks up to connect_timeout_ms and then up to
+ * statement_timeout_ms.
+ */
+int store_open(struct store *s, struct batch *const *batches, int count, bool *lost,
+	       int stop_fd, struct error *err);
+void store_close(struct store *s);
+bool store_is_open(const struct store *s);
+
+void store_turn_begin(struct store *s, struct store_turn *turn);
+bool store_turn_is_busy(const struct store *s);
+
+/* 1: the turn is done; 0: not yet; -1: the session is unusable. Never blocks. */
+int store_turn_poll(struct store *s, struct error *err);
+
+/* Between turns: 1 when the bell rang, 0 when not, -1 when the connection is gone. */
+int store_listen(struct store *s, struct error *err);
+
+/* For poll(2). */
+int store_fd(const struct store *s);
+short store_events(const struct store *s);
+int64_t store_deadline_ms(const struct store *s);
+
+const char *store_peer(const struct store *s);
+int store_server_version(const struct store *s);
+int32_t store_relay_id(const struct store *s);
+
+#endif
