@@ -51,6 +51,13 @@ struct broker_driver {
 	const struct option *options; /* its keys below "broker."; ends with a key of NULL */
 	size_t config_size;           /* of the struct those options fill */
 
+	/* What no single option can tell, without a network; the text begins with the key at
+	   fault. -1 and ERROR_CONFIG. */
+	int (*check)(const void *config, struct error *err);
+
+	/* "librabbitmq 0.11.0, …": as loaded, for --version and the log. */
+	const char *(*libraries)(void);
+
 	/* No I/O. `config` stays valid until free(). */
 	struct broker *(*create)(const void *config);
 

@@ -32,6 +32,7 @@
 #include "broker/rabbitmq_encode.h"
 #include "broker/rabbitmq_login.h"
 #include "broker/rabbitmq_return.h"
+#include "broker/rabbitmq_table.h"
 #include "broker/rabbitmq_topology.h"
 
 #define SPAN_MAX   65536        /* publishes between the oldest open one and the next */
@@ -446,10 +447,26 @@ static void rabbitmq_free(struct broker *b)
 	free(b);
 }
 
+static int rabbitmq_check(const void *config, struct error *err)
+{
+	return rabbitmq_config_check(config, err);
+}
+
+static const char *rabbitmq_libraries(void)
+{
+	static char text[96];
+
+	snprintf(text, sizeof(text), "librabbitmq %s, jansson %s, OpenSSL %s", amqp_version(),
+		 rabbitmq_table_library(), tls_library());
+	return text;
+}
+
 const struct broker_driver broker_rabbitmq = {
 	.name = "rabbitmq",
 	.options = rabbitmq_config_options,
 	.config_size = sizeof(struct rabbitmq_config),
+	.check = rabbitmq_check,
+	.libraries = rabbitmq_libraries,
 	.create = rabbitmq_create,
 	.open = rabbitmq_open,
 	.publish = rabbitmq_publish,

@@ -422,3 +422,8 @@ void rabbitmq_table_settings(amqp_table_t *out, const struct setting_map *settin
 	}
 	*out = table;
 }
+
+const char *rabbitmq_table_library(void)
+{
+	return jansson_version_str();
+}

@@ -51,4 +51,7 @@ void rabbitmq_table_settings(amqp_table_t *out, const struct setting_map *settin
 void rabbitmq_table_add(amqp_table_t *table, const char *name, const char *value,
 			amqp_pool_t *pool);
 
+/* jansson's run-time version. */
+const char *rabbitmq_table_library(void);
+
 #endif

@@ -243,3 +243,8 @@ void tls_shutdown(struct tls *t)
 	SSL_shutdown(t->ssl);
 	ERR_clear_error();
 }
+
+const char *tls_library(void)
+{
+	return OpenSSL_version(OPENSSL_VERSION_STRING);
+}

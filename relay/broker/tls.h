@@ -46,4 +46,7 @@ ssize_t tls_write(struct tls *t, const void *data, size_t size, struct error *er
 /* Says goodbye if that does not block. */
 void tls_shutdown(struct tls *t);
 
+/* OpenSSL's run-time version. */
+const char *tls_library(void);
+
 #endif

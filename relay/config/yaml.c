@@ -155,11 +155,7 @@ static int check_scalar(struct reading *r, const yaml_event_t *event)
 
 	if (event->data.scalar.anchor)
 		return refuse(r, event, "anchors (&name) are not allowed");
-	/* libyaml reports the tag "!" only by taking back that a plain scalar is
-	 * implicit. */
-	if (event->data.scalar.tag ||
-	    (event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
-	     !event->data.scalar.plain_implicit))
+	if (event->data.scalar.tag)
 		return refuse(r, event, "tags (!name) are not allowed");
 	if (memchr(text, '\0', event->data.scalar.length))
 		return refuse(r, event, "NUL characters are not allowed");
@@ -181,9 +177,10 @@ static int check_collection(struct reading *r, const yaml_event_t *event)
 	return 0;
 }
 
+/* Not for the root. */
 static struct yaml_node *parent(const struct reading *r)
 {
-	return r->depth ? r->open[r->depth - 1] : NULL;
+	return r->open[r->depth - 1];
 }
 
 static int take_key(struct reading *r, const yaml_event_t *event)
@@ -353,4 +350,9 @@ struct yaml_node *yaml_read(const char *path, struct error *err)
 		error_wrap(err, "%s", path);
 	buffer_release(&text);
 	return root;
+}
+
+const char *yaml_library(void)
+{
+	return yaml_get_version_string();
 }

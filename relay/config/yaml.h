@@ -69,4 +69,7 @@ int yaml_error(const char *name, struct yaml_position at, struct error *err,
  */
 const char *yaml_printable_key(const char *key);
 
+/* libyaml's run-time version. */
+const char *yaml_library(void);
+
 #endif

@@ -1,0 +1,39 @@
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include <stdbool.h>
+
+/*
+ * The command line: a table of subcommands, one file each. Options may stand before or after
+ * the operands, as in git and psql. Exit codes are those of sysexits.h, listed in README.md.
+ */
+
+/* What the options that every subcommand knows came to, and its own. */
+struct cli {
+	const char *program;     /* as called, for messages */
+	const char *config_path; /* -c, $OUTBOX_RELAY_CONFIG or the default place */
+	bool is_json;            /* --json */
+	/* run */
+	bool until_empty;
+	/* migrate */
+	bool print;
+	bool roles;
+	const char *database; /* --database: instead of database.url */
+};
+
+struct command {
+	const char *name;
+	const char *summary; /* one line in the list of commands */
+	const char *help;    /* what --help prints below the synopsis */
+	const char *options; /* letters of the option table that it takes; see cli.c */
+	int (*run)(const struct cli *cli);
+};
+
+int cli_main(int argc, char **argv);
+
+/* Each returns the exit code. */
+int cmd_run(const struct cli *cli);
+int cmd_check(const struct cli *cli);
+int cmd_migrate(const struct cli *cli);
+
+#endif

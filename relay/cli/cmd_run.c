@@ -1,0 +1,165 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "base/buffer.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/notify.h"
+#include "base/stop.h"
+#include "cli/setup.h"
+#include "cli/versions.h"
+#include "engine/relay.h"
+
+/* Well below any sensible WatchdogSec. */
+#define WATCHDOG_MS 2000
+
+struct run {
+	const struct cli *cli;
+	struct config *config;
+	struct config *next; /* loaded on SIGHUP, to be used after the drain */
+	int64_t watchdog_at_ms;
+};
+
+/* --- logging the configuration ----------------------------------------------------------- */
+
+/* One line a section: its keys are the fields. */
+#define FIELDS_MAX 48
+
+struct section {
+	char name[32];
+	struct log_field fields[FIELDS_MAX];
+	size_t count;
+};
+
+static void flush_section(struct section *s)
+{
+	if (s->count > 1)
+		log_write(LOG_LEVEL_INFO, "configuration", s->fields, s->count);
+	for (size_t i = 1; i < s->count; i++) {
+		free((char *)s->fields[i].key);
+		free((char *)s->fields[i].text);
+	}
+	s->count = 0;
+}
+
+static void add_key(void *context, const char *key, const char *value)
+{
+	struct section *s = context;
+	const char *dot = strchr(key, '.');
+	size_t size = dot ? (size_t)(dot - key) : 0;
+
+	if (!dot || size >= sizeof(s->name))
+		return;
+	if (s->count == FIELDS_MAX || strncmp(s->name, key, size) != 0 || s->name[size])
+		flush_section(s);
+	if (s->count == 0) {
+		snprintf(s->name, sizeof(s->name), "%.*s", (int)size, key);
+		s->fields[s->count++] = LOG_STR("section", s->name);
+	}
+	s->fields[s->count++] = LOG_STR(xstrdup(dot + 1), xstrdup(value));
+}
+
+static void log_config(const struct config *c)
+{
+	struct section s = {.count = 0};
+
+	config_print(c, add_key, &s);
+	flush_section(&s);
+}
+
+static void log_start(const struct run *run)
+{
+	char libraries[256];
+
+	versions_describe(libraries, sizeof(libraries));
+	log_info("starting", LOG_STR("version", VERSION), LOG_STR("libraries", libraries),
+		 LOG_STR("config", run->cli->config_path));
+	log_config(run->config);
+}
+
+static void log_counts(const char *event, const struct counts *c)
+{
+	log_info(event, LOG_INT("sent", (int64_t)c->sent),
+		 LOG_INT("failed", (int64_t)c->failed), LOG_INT("retried", (int64_t)c->retried),
+		 LOG_INT("published", (int64_t)c->published),
+		 LOG_INT("interrupted", (int64_t)c->interrupted),
+		 LOG_INT("claimed", (int64_t)c->claimed),
+		 LOG_INT("claims_adopted", (int64_t)c->claims_adopted),
+		 LOG_INT("claims_lost", (int64_t)c->claims_lost),
+		 LOG_INT("log_lines_dropped", (int64_t)log_dropped()));
+}
+
+/* --- hooks ------------------------------------------------------------------------------- */
+
+static bool reload(void *context)
+{
+	struct run *run = context;
+	struct error err;
+
+	run->next = setup_config(run->cli, &err);
+	if (!run->next)
+		log_error("configuration refused, the old one stays",
+			  LOG_STR("error", err.text));
+	return run->next != NULL;
+}
+
+static void tick(void *context)
+{
+	struct run *run = context;
+	int64_t now_ms = clock_ms();
+
+	if (now_ms < run->watchdog_at_ms)
+		return;
+	notify_state("WATCHDOG=1");
+	run->watchdog_at_ms = now_ms + WATCHDOG_MS;
+}
+
+/* --- the command ------------------------------------------------------------------------- */
+
+static enum relay_end run_once(struct run *run, const struct relay_hooks *hooks)
+{
+	struct config *c = run->config;
+	struct relay *relay;
+	enum relay_end end;
+
+	log_setup(c->log.level, c->log.format);
+	log_start(run);
+	relay = relay_new(c, setup_driver(c)->create(c->driver_config), run->cli->until_empty,
+			  hooks);
+	notify_state("READY=1");
+	end = relay_run(relay);
+	log_counts("stopped", relay_counts(relay));
+	relay_free(relay);
+	return end;
+}
+
+static void use_next(struct run *run)
+{
+	config_free(run->config);
+	run->config = run->next;
+	run->next = NULL;
+}
+
+int cmd_run(const struct cli *cli)
+{
+	static const int codes[] = {
+		[RELAY_STOPPED] = EX_OK,
+		[RELAY_CUT_SHORT] = EX_TEMPFAIL,
+		[RELAY_UNAVAILABLE] = EX_UNAVAILABLE,
+	};
+	struct run run = {.cli = cli, .config = setup_config_or_say(cli)};
+	struct relay_hooks hooks = {.reload = reload, .tick = tick, .context = &run};
+	enum relay_end end;
+
+	if (!run.config)
+		return EX_CONFIG;
+	stop_setup();
+	while ((end = run_once(&run, &hooks)) == RELAY_RELOAD)
+		use_next(&run);
+	notify_state("STOPPING=1");
+	config_free(run.config);
+	config_free(run.next);
+	return codes[end];
+}

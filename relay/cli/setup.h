@@ -1,0 +1,21 @@
+#ifndef CLI_SETUP_H
+#define CLI_SETUP_H
+
+#include "broker/broker.h"
+#include "cli/cli.h"
+#include "config/config.h"
+
+/*
+ * From arguments to a configuration and a broker. Apart from cli.h, because <getopt.h> and
+ * config/option.h both have a struct option.
+ */
+
+/* NULL and ERROR_CONFIG when the file is refused. */
+struct config *setup_config(const struct cli *cli, struct error *err);
+
+/* The same, saying why on standard error. */
+struct config *setup_config_or_say(const struct cli *cli);
+
+const struct broker_driver *setup_driver(const struct config *c);
+
+#endif
