@@ -147,7 +147,8 @@ $(B)/lint/%.ok: %.c .clang-tidy $(HEADERS)
 .PHONY: install uninstall
 install: $(PROGRAM) ## into $(DESTDIR)$(PREFIX); an existing configuration stays as it is
 	install -D -m 755 $(PROGRAM) $(DESTDIR)$(BINDIR)/outbox-relay
-	install -D -m 644 deploy/outbox-relay.1 $(DESTDIR)$(MANDIR)/man1/outbox-relay.1
+	$(if $(wildcard deploy/outbox-relay.1),install -D -m 644 deploy/outbox-relay.1 \
+		$(DESTDIR)$(MANDIR)/man1/outbox-relay.1)
 	install -d $(DESTDIR)$(UNITDIR)
 	sed 's|/usr/local/bin/|$(BINDIR)/|' deploy/outbox-relay.service \
 		>$(DESTDIR)$(UNITDIR)/outbox-relay.service

@@ -57,12 +57,12 @@ finish() {
     exit $status
 }
 keep() {
-    step "Left running (KEEP=1)"
+    step "Left running (KEEP=1); in $root:"
     cat <<END
   the rows        psql $DATABASE_URL -c 'SELECT id, routing_key, status, try_count, last_error FROM message_log ORDER BY id DESC LIMIT 5'
   the log         tail -f $dir/relay.log
   more orders     /usr/bin/python3 deploy/demo/shop.py $DATABASE_URL
-  a consumer      /usr/bin/python3 deploy/demo/consumer.py $AMQP_URL /tmp/received
+  a consumer      /usr/bin/python3 deploy/demo/consumer.py $AMQP_URL /dev/null
   the broker      sh deploy/servers.sh rabbitmqctl $dir list_queues
   end it all      sh deploy/demo.sh stop $dir
 END

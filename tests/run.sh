@@ -27,8 +27,8 @@ finish() {
         failed=$((failed + 1))
     fi
     echo "$passed passed, $failed failed"
-    [ $failed = 0 ]
-    exit
+    [ $failed = 0 ] && exit 0
+    exit 1
 }
 trap finish EXIT
 trap 'exit 129' HUP

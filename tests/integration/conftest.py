@@ -95,7 +95,10 @@ def broker(servers):
 
 @pytest.fixture
 def make_relay(tmp_path):
-    """make_relay(config, program=…, env=…): any number of relays; ends those that still run."""
+    """make_relay(config, program=…, env=…): any number of relays; ends those that still run.
+
+    Name it behind `database` and `broker`: the last fixture is the first to be taken down.
+    """
     made = []
 
     def make(config, program=PROGRAM, env=None):
@@ -111,7 +114,7 @@ def make_relay(tmp_path):
 
 
 @pytest.fixture
-def relay(make_relay, database, broker):
+def relay(database, broker, make_relay):
     """A relay between the test's database and broker, not started. To change its file first:
 
     relay.configure(merge(relay.config, {"relay": {"on_sent": "delete"}}))
@@ -120,6 +123,6 @@ def relay(make_relay, database, broker):
 
 
 @pytest.fixture
-def release_relay(make_relay, database, broker):
+def release_relay(database, broker, make_relay):
     """The same as released, without sanitizers: for time and memory."""
     return make_relay(quick_config(database.url, broker.url), program=RELEASE)

@@ -6,6 +6,7 @@ def wait_until(condition, timeout=15, what=None, interval=0.02):
 
     `what` says in the failure what was waited for; a callable is asked at that moment.
     """
+    __tracebackhide__ = True
     deadline = time.monotonic() + timeout
     while True:
         result = condition()
