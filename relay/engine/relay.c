@@ -103,6 +103,7 @@ struct relay *relay_new(const struct config *config, struct broker *broker, bool
 		.batch_size = (int)config->relay.batch_size,
 		/* A run that ends when nothing is due has no use for being woken. */
 		.wants_bell = config->relay.wake == WAKE_DOORBELL && !until_empty,
+		.until_empty = until_empty,
 		.policy = make_policy(config),
 	};
 

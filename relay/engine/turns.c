@@ -125,7 +125,8 @@ static void plan_claim(struct turns *t, int64_t now_ms)
 	if (t->appetite == APPETITE_AWAKE) {
 		turn->claim_limit = t->settings.batch_size;
 		turn->full_read = t->full_read || now_ms >= t->full_read_at_ms;
-	} else if (t->appetite == APPETITE_DROWSY) {
+	} else if (t->appetite == APPETITE_DROWSY &&
+		   !(t->settings.until_empty && t->work->count)) {
 		turn->peek = true;
 		turn->sleep = t->settings.wants_bell;
 	}

@@ -23,6 +23,7 @@ struct turns_settings {
 	int64_t lease_ms;
 	int batch_size;
 	bool wants_bell;
+	bool until_empty; /* do not sleep while there is work in hand: say is_empty soon */
 	struct policy policy; /* for rows that killed their relay */
 };
 
