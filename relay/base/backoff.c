@@ -21,7 +21,8 @@ uint32_t backoff_random(void)
 {
 	uint32_t bits = 0;
 
-	/* Without entropy all delays get the same jitter: worse spread, nothing breaks. */
+	/* Without entropy all delays get the same jitter: worse spread, nothing
+	   breaks. */
 	if (getrandom(&bits, sizeof(bits), GRND_NONBLOCK) != (ssize_t)sizeof(bits))
 		bits = 0x80000000U;
 	return bits;

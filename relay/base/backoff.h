@@ -4,13 +4,13 @@
 #include <stdint.h>
 
 /*
- * Exponential delay with a cap and jitter. Pure: the random number is an argument, so that a
- * test can choose it.
+ * Exponential delay with a cap and jitter. Pure: the random number is an argument, so
+ * that a test can choose it.
  */
 struct backoff {
-	int64_t first_ms;  /* delay of step 0 */
-	double multiplier; /* >= 1 */
-	int64_t max_ms;    /* cap, before jitter */
+	int64_t first_ms;   /* delay of step 0 */
+	double multiplier;  /* >= 1 */
+	int64_t max_ms;     /* cap, before jitter */
 	int jitter_percent; /* 0-100: the delay is spread evenly over +- this share */
 };
 

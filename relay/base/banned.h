@@ -2,8 +2,8 @@
 #define BASE_BANNED_H
 
 /*
- * Calls that overflow, truncate in silence or share hidden state. The Makefile includes this
- * header in front of every source file, so that using one of them does not compile.
+ * Calls that overflow, truncate in silence or share hidden state. The Makefile includes
+ * this header in front of every source file, so that using one of them does not compile.
  */
 
 #include <stdio.h>

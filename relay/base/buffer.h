@@ -8,12 +8,12 @@
 /*
  * Growable bytes, and the allocation that cannot fail.
  *
- * Out of memory ends the process, in one place: every step of the relay may be repeated after
- * a crash, so dying is safe, and half-handled allocation failures are not.
+ * Out of memory ends the process, in one place: every step of the relay may be repeated
+ * after a crash, so dying is safe, and half-handled allocation failures are not.
  *
  * A struct buffer is zero-initialised or set up by buffer_init(); data[start, end) is its
- * content. Consuming from the front moves `start`; room is made by moving the content down
- * before it is made by growing. A limit of 0 means none.
+ * content. Consuming from the front moves `start`; room is made by moving the content
+ * down before it is made by growing. A limit of 0 means none.
  */
 struct buffer {
 	char *data;
@@ -41,8 +41,8 @@ size_t buffer_size(const struct buffer *b);
 size_t buffer_room(const struct buffer *b);
 
 /*
- * Room for `size` more bytes at the end, contiguous; buffer_commit() then makes `size` (or
- * fewer) of them content. The pointer is valid until the next call on this buffer.
+ * Room for `size` more bytes at the end, contiguous; buffer_commit() then makes `size`
+ * (or fewer) of them content. The pointer is valid until the next call on this buffer.
  */
 char *buffer_reserve(struct buffer *b, size_t size);
 void buffer_commit(struct buffer *b, size_t size);

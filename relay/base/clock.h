@@ -5,9 +5,9 @@
 #include <stdint.h>
 
 /*
- * Time as the relay uses it: milliseconds of the monotonic clock for every deadline, wall time
- * only to print. What is due and whose lease has run out is decided by the database's clock
- * alone (store/), so a wrong wall clock on this machine changes nothing.
+ * Time as the relay uses it: milliseconds of the monotonic clock for every deadline, wall
+ * time only to print. What is due and whose lease has run out is decided by the
+ * database's clock alone (store/), so a wrong wall clock on this machine changes nothing.
  */
 
 /* A deadline that never comes. */
@@ -19,8 +19,9 @@ int64_t clock_ms(void);
 int64_t clock_min(int64_t a, int64_t b);
 
 /*
- * Milliseconds from `now_ms` to `deadline_ms` as poll(2) wants them: 0 when it has passed,
- * at most an hour, rounded to nothing. CLOCK_NEVER gives that hour, so no wait is unbounded.
+ * Milliseconds from `now_ms` to `deadline_ms` as poll(2) wants them: 0 when it has
+ * passed, at most an hour, rounded to nothing. CLOCK_NEVER gives that hour, so no wait is
+ * unbounded.
  */
 int clock_wait_ms(int64_t deadline_ms, int64_t now_ms);
 

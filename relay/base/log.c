@@ -45,7 +45,8 @@ static void add_text(struct line *l, const char *text)
 	add(l, text, strlen(text));
 }
 
-/* JSON string escapes; logfmt readers understand them too. An escape is added whole or not. */
+/* JSON string escapes; logfmt readers understand them too. An escape is added whole or
+ * not. */
 static void add_quoted(struct line *l, const char *text)
 {
 	size_t closing = sizeof(l->text) - 10;
@@ -113,7 +114,8 @@ static void write_line(const struct line *l)
 {
 	struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
 
-	/* A pipe that polls writable has room for PIPE_BUF bytes: this write cannot block. */
+	/* A pipe that polls writable has room for PIPE_BUF bytes: this write cannot
+	 * block. */
 	if (poll(&p, 1, 0) != 1 || !(p.revents & POLLOUT) ||
 	    write(STDERR_FILENO, l->text, l->size) != (ssize_t)l->size)
 		drop();

@@ -11,10 +11,10 @@
  *   log_info("broker connected", LOG_STR("peer", peer), LOG_INT("after_ms", ms));
  *   ts=2026-01-31T23:59:59.123Z level=info event="broker connected" peer=… after_ms=12
  *
- * Never a payload, never a secret; callers see to that. Values are escaped. A line longer than
- * LOG_LINE_MAX is cut. Writing never blocks: when standard error takes no more (a stopped
- * reader, a full disk), lines are dropped and counted, and the next line that passes says how
- * many (dropped=…).
+ * Never a payload, never a secret; callers see to that. Values are escaped. A line longer
+ * than LOG_LINE_MAX is cut. Writing never blocks: when standard error takes no more (a
+ * stopped reader, a full disk), lines are dropped and counted, and the next line that
+ * passes says how many (dropped=…).
  */
 
 #define LOG_LINE_MAX 4000 /* below PIPE_BUF: a line is written whole or not at all */
@@ -41,8 +41,8 @@ void log_write(enum log_level level, const char *event, const struct log_field *
 
 /* The first element is there so that an event without fields is valid C, too. */
 #define LOG_FIELDS_(...) ((struct log_field[]){{0}, ##__VA_ARGS__})
-#define LOG_EVENT_(level, event, ...)                                                        \
-	log_write(level, event, LOG_FIELDS_(__VA_ARGS__),                                    \
+#define LOG_EVENT_(level, event, ...)                     \
+	log_write(level, event, LOG_FIELDS_(__VA_ARGS__), \
 		  sizeof(LOG_FIELDS_(__VA_ARGS__)) / sizeof(struct log_field))
 
 #define log_debug(event, ...) LOG_EVENT_(LOG_LEVEL_DEBUG, event, ##__VA_ARGS__)

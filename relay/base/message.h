@@ -5,11 +5,12 @@
 #include <stdint.h>
 
 /*
- * A message on its way from a row to a broker, and what the broker made of it. This is all
- * that store/, engine/ and broker/ know of each other's business.
+ * A message on its way from a row to a broker, and what the broker made of it. This is
+ * all that store/, engine/ and broker/ know of each other's business.
  */
 
-/* Borrowed bytes. `data` is NULL where the row has NULL; an empty value has size 0 and data. */
+/* Borrowed bytes. `data` is NULL where the row has NULL; an empty value has size 0 and
+ * data. */
 struct slice {
 	const char *data;
 	size_t size;
@@ -32,12 +33,13 @@ enum verdict {
 	VERDICT_RETURNED, /* confirmed, but the broker found nowhere to put it */
 	VERDICT_NACKED,   /* the broker said that it could not take responsibility */
 	VERDICT_REFUSED,  /* the broker broke off over exactly this message */
-	VERDICT_UNCLEAR,  /* the broker broke off over one of several in flight: publish each
-			     alone to learn which */
-	VERDICT_INVALID,  /* cannot be expressed on the wire, or over a limit: never publish */
+	VERDICT_UNCLEAR,  /* the broker broke off over one of several in flight: publish
+			     each  alone to learn which */
+	VERDICT_INVALID,  /* cannot be expressed on the wire, or over a limit: never
+			     publish */
 	VERDICT_OVERDUE,  /* no confirm in time, though later messages were confirmed */
-	VERDICT_DEFERRED, /* alone in flight when the connection went: nobody's fault yet, but let
-			     others go first */
+	VERDICT_DEFERRED, /* alone in flight when the connection went: nobody's fault yet,
+			     but let others go first */
 	VERDICT_CRASHED,  /* a relay died while it published exactly this message alone */
 	VERDICT_COUNT,
 };

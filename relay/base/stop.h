@@ -6,9 +6,9 @@
 /*
  * Signals become a flag and a readable descriptor.
  *
- *   SIGTERM, SIGINT: asked to stop; the second one ends the process at once with 128 + signal.
- *   SIGHUP: asked to reload.
- *   SIGPIPE is ignored: broken pipes and sockets are errors of write(2).
+ *   SIGTERM, SIGINT: asked to stop; the second one ends the process at once with 128 +
+ * signal. SIGHUP: asked to reload. SIGPIPE is ignored: broken pipes and sockets are
+ * errors of write(2).
  */
 
 /* Installs the handlers; call once, before connections are opened. */
@@ -20,8 +20,8 @@ bool stop_requested(void);
 bool stop_reload_requested(void);
 
 /*
- * Readable from the moment a signal has come until stop_drain(): put it into every poll(2).
- * -1 before stop_setup().
+ * Readable from the moment a signal has come until stop_drain(): put it into every
+ * poll(2). -1 before stop_setup().
  */
 int stop_fd(void);
 

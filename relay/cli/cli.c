@@ -35,35 +35,46 @@ static const struct option_row {
 
 static const struct command commands[] = {
 	{"run", "carry rows to the broker, until stopped",
-	 "Runs in the foreground and logs to standard error. SIGTERM and SIGINT stop it: what is\n"
-	 "in flight is waited for and settled, at most relay.shutdown_timeout long; a second\n"
-	 "signal ends it at once. SIGHUP loads the configuration anew; an invalid file changes\n"
+	 "Runs in the foreground and logs to standard error. SIGTERM and SIGINT stop it: "
+	 "what is\n"
+	 "in flight is waited for and settled, at most relay.shutdown_timeout long; a "
+	 "second\n"
+	 "signal ends it at once. SIGHUP loads the configuration anew; an invalid file "
+	 "changes\n"
 	 "nothing.\n",
 	 "ceh", cmd_run},
 	{"check", "validate the configuration, then look at database and broker",
-	 "Changes nothing. Exits 0 when a relay would run, 78 when the configuration is wrong and\n"
+	 "Changes nothing. Exits 0 when a relay would run, 78 when the configuration is "
+	 "wrong and\n"
 	 "69 when anything else is missing; each finding is a line.\n",
 	 "cjh", cmd_check},
 	{"migrate", "create or upgrade the tables",
-	 "Applies the migrations that are missing, each in a transaction; safe to run again and\n"
-	 "by several at once. With --print, the SQL of all of them goes to standard output, for\n"
+	 "Applies the migrations that are missing, each in a transaction; safe to run "
+	 "again and\n"
+	 "by several at once. With --print, the SQL of all of them goes to standard "
+	 "output, for\n"
 	 "psql or a migration tool.\n",
 	 "cdprh", cmd_migrate},
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
-/* --- help -------------------------------------------------------------------------------- */
+/* --- help
+ * -------------------------------------------------------------------------------- */
 
 static void print_help(FILE *out)
 {
 	fputs("usage: outbox-relay COMMAND [OPTION]…\n\n"
-	      "Carries the rows that applications commit in message_log to a message broker:\n"
-	      "confirmed, at least once, without the applications knowing of the broker.\n\n",
+	      "Carries the rows that applications commit in message_log to a message "
+	      "broker:\n"
+	      "confirmed, at least once, without the applications knowing of the "
+	      "broker.\n\n",
 	      out);
 	for (size_t i = 0; i < COMMAND_COUNT; i++)
 		fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
-	fputs("\n`outbox-relay COMMAND --help` tells more; --version prints the versions.\n", out);
+	fputs("\n`outbox-relay COMMAND --help` tells more; --version prints the "
+	      "versions.\n",
+	      out);
 }
 
 static void print_command_help(const struct command *command)
@@ -85,7 +96,8 @@ static void print_command_help(const struct command *command)
 
 static int usage_error(const char *problem, const char *what)
 {
-	fprintf(stderr, "outbox-relay: %s: %s\nTry `outbox-relay --help`.\n", problem, what);
+	fprintf(stderr, "outbox-relay: %s: %s\nTry `outbox-relay --help`.\n", problem,
+		what);
 	return EX_USAGE;
 }
 
@@ -97,7 +109,8 @@ static void print_version(void)
 	printf("outbox-relay %s (%s)\n", VERSION, libraries);
 }
 
-/* --- arguments --------------------------------------------------------------------------- */
+/* --- arguments
+ * --------------------------------------------------------------------------- */
 
 static const char *default_config(void)
 {
@@ -150,7 +163,8 @@ static int run_command(const struct command *command, int argc, char **argv)
 	/* The short options: -c takes an argument, -h does not. */
 	while ((letter = getopt_long(argc, argv, ":c:h", names, NULL)) != -1) {
 		if (letter == ':')
-			return usage_error("this option wants an argument", argv[optind - 1]);
+			return usage_error("this option wants an argument",
+					   argv[optind - 1]);
 		if (letter == '?')
 			return usage_error("unknown option", argv[optind - 1]);
 		if (letter == 'h') {

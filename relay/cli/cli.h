@@ -4,8 +4,9 @@
 #include <stdbool.h>
 
 /*
- * The command line: a table of subcommands, one file each. Options may stand before or after
- * the operands, as in git and psql. Exit codes are those of sysexits.h, listed in README.md.
+ * The command line: a table of subcommands, one file each. Options may stand before or
+ * after the operands, as in git and psql. Exit codes are those of sysexits.h, listed in
+ * README.md.
  */
 
 /* What the options that every subcommand knows came to, and its own. */

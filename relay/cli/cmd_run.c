@@ -22,7 +22,8 @@ struct run {
 	int64_t watchdog_at_ms;
 };
 
-/* --- logging the configuration ----------------------------------------------------------- */
+/* --- logging the configuration
+ * ----------------------------------------------------------- */
 
 /* One line a section: its keys are the fields. */
 #define FIELDS_MAX 48
@@ -82,7 +83,8 @@ static void log_start(const struct run *run)
 static void log_counts(const char *event, const struct counts *c)
 {
 	log_info(event, LOG_INT("sent", (int64_t)c->sent),
-		 LOG_INT("failed", (int64_t)c->failed), LOG_INT("retried", (int64_t)c->retried),
+		 LOG_INT("failed", (int64_t)c->failed),
+		 LOG_INT("retried", (int64_t)c->retried),
 		 LOG_INT("published", (int64_t)c->published),
 		 LOG_INT("interrupted", (int64_t)c->interrupted),
 		 LOG_INT("claimed", (int64_t)c->claimed),
@@ -91,7 +93,8 @@ static void log_counts(const char *event, const struct counts *c)
 		 LOG_INT("log_lines_dropped", (int64_t)log_dropped()));
 }
 
-/* --- hooks ------------------------------------------------------------------------------- */
+/* --- hooks
+ * ------------------------------------------------------------------------------- */
 
 static bool reload(void *context)
 {
@@ -116,7 +119,8 @@ static void tick(void *context)
 	run->watchdog_at_ms = now_ms + WATCHDOG_MS;
 }
 
-/* --- the command ------------------------------------------------------------------------- */
+/* --- the command
+ * ------------------------------------------------------------------------- */
 
 static enum relay_end run_once(struct run *run, const struct relay_hooks *hooks)
 {
@@ -126,8 +130,8 @@ static enum relay_end run_once(struct run *run, const struct relay_hooks *hooks)
 
 	log_setup(c->log.level, c->log.format);
 	log_start(run);
-	relay = relay_new(c, setup_driver(c)->create(c->driver_config), run->cli->until_empty,
-			  hooks);
+	relay = relay_new(c, setup_driver(c)->create(c->driver_config),
+			  run->cli->until_empty, hooks);
 	notify_state("READY=1");
 	end = relay_run(relay);
 	log_counts("stopped", relay_counts(relay));

@@ -6,8 +6,8 @@
 #include "config/config.h"
 
 /*
- * From arguments to a configuration and a broker. Apart from cli.h, because <getopt.h> and
- * config/option.h both have a struct option.
+ * From arguments to a configuration and a broker. Apart from cli.h, because <getopt.h>
+ * and config/option.h both have a struct option.
  */
 
 /* NULL and ERROR_CONFIG when the file is refused. */

@@ -12,9 +12,11 @@ void versions_describe(char *out, size_t size)
 	int pg = pg_library_version();
 	size_t used;
 
-	snprintf(out, size, "libpq %d.%d, libyaml %s", pg / 10000, pg % 10000, yaml_library());
+	snprintf(out, size, "libpq %d.%d, libyaml %s", pg / 10000, pg % 10000,
+		 yaml_library());
 	for (size_t i = 0; broker_driver_at(i); i++) {
 		used = strlen(out);
-		snprintf(out + used, size - used, ", %s", broker_driver_at(i)->libraries());
+		snprintf(out + used, size - used, ", %s",
+			 broker_driver_at(i)->libraries());
 	}
 }

@@ -50,9 +50,9 @@ static void say(struct link *l, const struct error *err, int64_t now_ms)
 
 void link_down(struct link *l, const struct error *err)
 {
-	const struct backoff *b =
-		err->kind == ERROR_REFUSED || err->kind == ERROR_CONFIG ? &retry_slowly
-									 : &retry_soon;
+	const struct backoff *b = err->kind == ERROR_REFUSED || err->kind == ERROR_CONFIG
+					  ? &retry_slowly
+					  : &retry_soon;
 	int64_t now_ms = clock_ms();
 
 	say(l, err, now_ms);

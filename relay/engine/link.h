@@ -7,9 +7,9 @@
 #include "base/error.h"
 
 /*
- * The state of one side, database or broker: is it up, when to try again, and what was said
- * about it in the log. A change of state is logged once; while a side stays down, a new reason
- * or a minute passed makes another line, not each retry.
+ * The state of one side, database or broker: is it up, when to try again, and what was
+ * said about it in the log. A change of state is logged once; while a side stays down, a
+ * new reason or a minute passed makes another line, not each retry.
  */
 struct link {
 	const char *name; /* "database", "broker" */
@@ -28,8 +28,8 @@ bool link_is_due(const struct link *l, int64_t now_ms);
 
 void link_up(struct link *l, const char *peer);
 
-/* Opening failed, or an open connection broke. Sets retry_at_ms: 100 ms doubling to 5 s, or to
-   10 s where somebody has to mend something first, with jitter. */
+/* Opening failed, or an open connection broke. Sets retry_at_ms: 100 ms doubling to 5 s,
+   or to 10 s where somebody has to mend something first, with jitter. */
 void link_down(struct link *l, const struct error *err);
 
 #endif

@@ -14,7 +14,8 @@
  */
 struct policy {
 	int max_attempts;
-	bool counts_outages; /* retry.count_outages: a lost connection charges what was in flight */
+	bool counts_outages; /* retry.count_outages: a lost connection charges what was in
+				flight */
 	struct backoff delay; /* between attempts of one row */
 };
 

@@ -10,7 +10,8 @@
 #include "engine/sender.h"
 #include "engine/turns.h"
 
-/* Of shutdown_timeout, what is kept for settling after the last confirm was waited for. */
+/* Of shutdown_timeout, what is kept for settling after the last confirm was waited
+   for. */
 #define SETTLE_SHARE 4
 
 /* --until-empty gives up on a side after so many failed tries in a row. */
@@ -25,7 +26,8 @@
 enum phase {
 	PHASE_RUNNING,
 	PHASE_DRAINING,  /* no new rows: waiting for the confirms of what is in flight */
-	PHASE_RELEASING, /* the broker is closed: settling what is known, giving back the rest */
+	PHASE_RELEASING, /* the broker is closed: settling what is known, giving back the
+			    rest */
 };
 
 struct relay {
@@ -46,7 +48,8 @@ struct relay {
 	int64_t release_until_ms; /* RELEASING ends, done or not */
 };
 
-/* --- life -------------------------------------------------------------------------------- */
+/* --- life
+ * -------------------------------------------------------------------------------- */
 
 static struct store *make_store(const struct config *c, bool wants_bell)
 {
@@ -93,8 +96,8 @@ static void init_sender(struct relay *r, const struct config *c)
 	sender_init(&r->sender, &settings, r->broker, &r->work, &r->counts);
 }
 
-struct relay *relay_new(const struct config *config, struct broker *broker, bool until_empty,
-			const struct relay_hooks *hooks)
+struct relay *relay_new(const struct config *config, struct broker *broker,
+			bool until_empty, const struct relay_hooks *hooks)
 {
 	struct relay *r = xcalloc(1, sizeof(*r));
 	struct turns_settings settings = {
@@ -133,7 +136,8 @@ const struct counts *relay_counts(const struct relay *r)
 	return &r->counts;
 }
 
-/* --- ending ------------------------------------------------------------------------------ */
+/* --- ending
+ * ------------------------------------------------------------------------------ */
 
 static void begin_drain(struct relay *r, enum relay_end end)
 {
@@ -154,7 +158,8 @@ static void watch_signals(struct relay *r)
 	stop_drain();
 	if (stop_requested() && (r->phase == PHASE_RUNNING || r->end == RELAY_RELOAD))
 		begin_drain(r, RELAY_STOPPED);
-	else if (reloads && r->phase == PHASE_RUNNING && r->hooks->reload(r->hooks->context))
+	else if (reloads && r->phase == PHASE_RUNNING &&
+		 r->hooks->reload(r->hooks->context))
 		begin_drain(r, RELAY_RELOAD);
 }
 
@@ -174,8 +179,9 @@ static void advance_phase(struct relay *r)
 		else if (is_unavailable(r))
 			begin_drain(r, RELAY_UNAVAILABLE);
 	}
-	if (r->phase == PHASE_DRAINING && (!r->sender.link.is_up || now_ms >= r->drain_until_ms ||
-					   work_in_flight(&r->work) == 0)) {
+	if (r->phase == PHASE_DRAINING &&
+	    (!r->sender.link.is_up || now_ms >= r->drain_until_ms ||
+	     work_in_flight(&r->work) == 0)) {
 		sender_close(&r->sender);
 		r->phase = PHASE_RELEASING;
 	}
@@ -189,11 +195,13 @@ static bool is_done(const struct relay *r)
 	       clock_ms() >= r->release_until_ms;
 }
 
-/* --- the loop ---------------------------------------------------------------------------- */
+/* --- the loop
+ * ---------------------------------------------------------------------------- */
 
 static void keep_connected(struct relay *r)
 {
-	/* A signal that came already shall not keep a draining relay from its database. */
+	/* A signal that came already shall not keep a draining relay from its
+	   database. */
 	int watch = r->phase == PHASE_RUNNING ? stop_fd() : -1;
 
 	if (r->phase != PHASE_RELEASING || r->work.count)
@@ -205,13 +213,14 @@ static void keep_connected(struct relay *r)
 static void begin_turn(struct relay *r)
 {
 	bool runs = r->phase == PHASE_RUNNING;
-	bool release = r->phase == PHASE_RELEASING ||
-		       (!r->sender.link.is_up &&
-			r->sender.link.failures >= RELEASE_AFTER_TRIES);
+	bool release =
+		r->phase == PHASE_RELEASING ||
+		(!r->sender.link.is_up && r->sender.link.failures >= RELEASE_AFTER_TRIES);
 	struct batch *batch = NULL;
 	struct row *unnamed = runs ? sender_unnamed(&r->sender, &batch) : NULL;
 
-	turns_begin(&r->turns, runs && sender_is_ready(&r->sender), release, batch, unnamed);
+	turns_begin(&r->turns, runs && sender_is_ready(&r->sender), release, batch,
+		    unnamed);
 }
 
 static int64_t due_ms(const struct relay *r)

@@ -17,17 +17,19 @@
  *   └───────────────┘  settle        └─────────────┘  receipts    └──────────────┘
  *        turns.c                         work.c                       sender.c
  *
- * While batch k is being published and confirmed, the database settles batch k-1 and claims
- * batch k+1 in one round trip and one commit. A lost side is reopened with backoff; what the
- * other side knows stays in memory meanwhile: confirmed rows are settled first after the
- * database comes back, and when the broker does not come back at once the claims are given
- * back, so that another relay can send the rows.
+ * While batch k is being published and confirmed, the database settles batch k-1 and
+ * claims batch k+1 in one round trip and one commit. A lost side is reopened with
+ * backoff; what the other side knows stays in memory meanwhile: confirmed rows are
+ * settled first after the database comes back, and when the broker does not come back at
+ * once the claims are given back, so that another relay can send the rows.
  */
 
 enum relay_end {
-	RELAY_STOPPED,     /* asked to stop, or (until_empty) nothing is due: all settled */
-	RELAY_RELOAD,      /* SIGHUP: all settled or released; load the configuration, run again */
-	RELAY_CUT_SHORT,   /* asked to stop, but shutdown_timeout passed with rows unsettled */
+	RELAY_STOPPED,   /* asked to stop, or (until_empty) nothing is due: all settled */
+	RELAY_RELOAD,    /* SIGHUP: all settled or released; load the configuration, run
+			    again */
+	RELAY_CUT_SHORT, /* asked to stop, but shutdown_timeout passed with rows
+			  unsettled */
 	RELAY_UNAVAILABLE, /* until_empty only: a side cannot be reached */
 };
 
@@ -35,7 +37,8 @@ struct relay;
 
 /* What the relay asks of its surroundings; `context` is passed along. */
 struct relay_hooks {
-	/* SIGHUP came: is there a valid new configuration? False: run on with the old one. */
+	/* SIGHUP came: is there a valid new configuration? False: run on with the old
+	 * one. */
 	bool (*reload)(void *context);
 	/* Once a turn of the loop, at least every few seconds: the process is alive. */
 	void (*tick)(void *context);
@@ -43,13 +46,14 @@ struct relay_hooks {
 };
 
 /* No I/O. All stay valid until relay_free(). Takes over the broker. */
-struct relay *relay_new(const struct config *config, struct broker *broker, bool until_empty,
-			const struct relay_hooks *hooks);
+struct relay *relay_new(const struct config *config, struct broker *broker,
+			bool until_empty, const struct relay_hooks *hooks);
 void relay_free(struct relay *r);
 
 /*
- * Runs until a signal (base/stop.h) or, with until_empty, until nothing is due; returns at the
- * latest shutdown_timeout after the signal. Outages on either side end nothing: it waits.
+ * Runs until a signal (base/stop.h) or, with until_empty, until nothing is due; returns
+ * at the latest shutdown_timeout after the signal. Outages on either side end nothing: it
+ * waits.
  */
 enum relay_end relay_run(struct relay *r);
 

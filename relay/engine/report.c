@@ -14,7 +14,8 @@ static void copy(char *out, size_t size, struct slice s)
 
 void report_settled(struct report *r, const struct row *row)
 {
-	struct report_kind *k = row->decision.fate == FATE_FAILED ? &r->failed : &r->retried;
+	struct report_kind *k =
+		row->decision.fate == FATE_FAILED ? &r->failed : &r->retried;
 
 	if (k->rows++)
 		return; /* the first one is the example */
@@ -37,7 +38,8 @@ static void say(struct report_kind *k, enum log_level level, const char *event)
 
 int64_t report_due_ms(const struct report *r)
 {
-	return r->failed.rows || r->retried.rows ? r->said_at_ms + INTERVAL_MS : CLOCK_NEVER;
+	return r->failed.rows || r->retried.rows ? r->said_at_ms + INTERVAL_MS
+						 : CLOCK_NEVER;
 }
 
 void report_say(struct report *r, int64_t now_ms, int flush)

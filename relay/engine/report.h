@@ -6,9 +6,10 @@
 #include "store/batch.h"
 
 /*
- * Tells the log of rows that did not succeed: at most one line a second for those that failed
- * for good and one for those that will be tried again, each with a count and an example. Ten
- * thousand failing rows are a few lines. Never a payload: ids and the broker's words only.
+ * Tells the log of rows that did not succeed: at most one line a second for those that
+ * failed for good and one for those that will be tried again, each with a count and an
+ * example. Ten thousand failing rows are a few lines. Never a payload: ids and the
+ * broker's words only.
  */
 struct report_kind {
 	int rows; /* since the last line */

@@ -27,17 +27,20 @@ static const struct broker_driver *driver(const struct sender *s)
 	return s->broker->driver;
 }
 
-/* --- fates ------------------------------------------------------------------------------- */
+/* --- fates
+ * ------------------------------------------------------------------------------- */
 
-static void decide(struct sender *s, struct batch *b, struct row *row, enum verdict verdict,
-		   const char *reason)
+static void decide(struct sender *s, struct batch *b, struct row *row,
+		   enum verdict verdict, const char *reason)
 {
 	struct decision decision;
-	enum policy_action action = policy_decide(&s->settings.policy, verdict,
-						  row->try_count, backoff_random(), &decision);
+	enum policy_action action =
+		policy_decide(&s->settings.policy, verdict, row->try_count,
+			      backoff_random(), &decision);
 
 	if (action == POLICY_DECIDE) {
-		batch_decide(b, row, decision, decision.fate == FATE_SENT ? NULL : reason);
+		batch_decide(b, row, decision,
+			     decision.fate == FATE_SENT ? NULL : reason);
 		return;
 	}
 	s->counts->interrupted++;
@@ -47,10 +50,10 @@ static void decide(struct sender *s, struct batch *b, struct row *row, enum verd
 }
 
 /*
- * Rows in flight when a connection ends are in doubt. They are charged nothing and go again;
- * but a session that published and ended without a single receipt may have been ended by one
- * of them, so the next one publishes them one at a time, and a row that was alone makes room
- * for the others.
+ * Rows in flight when a connection ends are in doubt. They are charged nothing and go
+ * again; but a session that published and ended without a single receipt may have been
+ * ended by one of them, so the next one publishes them one at a time, and a row that was
+ * alone makes room for the others.
  */
 static void doubt(struct sender *s, const char *why)
 {
@@ -81,7 +84,8 @@ static void lost(struct sender *s, const struct error *err)
 	link_down(&s->link, err);
 }
 
-/* --- the connection ---------------------------------------------------------------------- */
+/* --- the connection
+ * ---------------------------------------------------------------------- */
 
 void sender_open(struct sender *s, int stop_fd)
 {
@@ -89,7 +93,8 @@ void sender_open(struct sender *s, int stop_fd)
 
 	if (!link_is_due(&s->link, clock_ms()))
 		return;
-	if (driver(s)->open(s->broker, s->settings.connect_timeout_ms, stop_fd, &err) < 0) {
+	if (driver(s)->open(s->broker, s->settings.connect_timeout_ms, stop_fd, &err) <
+	    0) {
 		driver(s)->close(s->broker);
 		if (err.kind != ERROR_STOPPED)
 			link_down(&s->link, &err);
@@ -134,7 +139,8 @@ static void watch_blocked(struct sender *s)
 	log_info("broker takes messages again");
 }
 
-/* --- publishing -------------------------------------------------------------------------- */
+/* --- publishing
+ * -------------------------------------------------------------------------- */
 
 static bool must_be_named(const struct batch *b, const struct row *row)
 {
@@ -210,7 +216,8 @@ void sender_publish(struct sender *s)
 	}
 }
 
-/* --- receipts ---------------------------------------------------------------------------- */
+/* --- receipts
+ * ---------------------------------------------------------------------------- */
 
 static void take_receipt(struct sender *s, const struct receipt *receipt)
 {
@@ -244,7 +251,8 @@ void sender_collect(struct sender *s)
 		watch_blocked(s);
 }
 
-/* --- silence ----------------------------------------------------------------------------- */
+/* --- silence
+ * ----------------------------------------------------------------------------- */
 
 static bool is_overdue(const struct sender *s, const struct row *row, int64_t now_ms)
 {
@@ -275,7 +283,8 @@ void sender_expire(struct sender *s)
 
 	if (now_ms < s->expire_at_ms)
 		return;
-	s->expire_at_ms = work_in_flight(s->work) ? now_ms + EXPIRE_EVERY_MS : CLOCK_NEVER;
+	s->expire_at_ms =
+		work_in_flight(s->work) ? now_ms + EXPIRE_EVERY_MS : CLOCK_NEVER;
 	if (s->is_blocked)
 		return;
 	for (int i = 0; i < s->work->count; i++) {

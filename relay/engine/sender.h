@@ -14,15 +14,16 @@
  * The broker's half of the relay: keeps the connection, publishes what waits, and turns
  * receipts, silence and losses into fates of rows. Knows nothing of the database.
  *
- * sender_open() blocks, bounded; nothing else does. The loop calls publish, then polls the
- * broker's descriptor, then collect.
+ * sender_open() blocks, bounded; nothing else does. The loop calls publish, then polls
+ * the broker's descriptor, then collect.
  */
 struct sender_settings {
 	struct policy policy;
 	int connect_timeout_ms;
 	int64_t confirm_timeout_ms;
 	int max_in_flight;
-	int64_t lease_margin_ms; /* rows of a claim with less lease left are not published */
+	int64_t lease_margin_ms; /* rows of a claim with less lease left are not
+				  published */
 	int64_t max_message_bytes;
 };
 
@@ -33,12 +34,12 @@ struct sender {
 	struct counts *counts;
 	struct link link;
 
-	uint64_t sequence;           /* of the last publish */
-	uint64_t answered_sequence;  /* the latest publish that has a receipt */
-	uint64_t receipts;           /* since the connection was opened */
-	int64_t unblocked_at_ms;     /* confirms are not expected to be faster than this */
+	uint64_t sequence;          /* of the last publish */
+	uint64_t answered_sequence; /* the latest publish that has a receipt */
+	uint64_t receipts;          /* since the connection was opened */
+	int64_t unblocked_at_ms;    /* confirms are not expected to be faster than this */
 	bool is_blocked;
-	int64_t expire_at_ms;        /* when to look for overdue confirms next */
+	int64_t expire_at_ms; /* when to look for overdue confirms next */
 };
 
 void sender_init(struct sender *s, const struct sender_settings *settings,
@@ -47,7 +48,8 @@ void sender_init(struct sender *s, const struct sender_settings *settings,
 /* Opens when it is due. */
 void sender_open(struct sender *s, int stop_fd);
 
-/* Rows in flight are WAITING again afterwards: they are in doubt, and free to be released. */
+/* Rows in flight are WAITING again afterwards: they are in doubt, and free to be
+ * released. */
 void sender_close(struct sender *s);
 
 /* Can rows be published now? */

@@ -5,23 +5,25 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-/* Batches with rows still to be published or heard of: one at the broker, one behind it, and
-   one on its way from the database, so that neither side waits for the other. */
+/* Batches with rows still to be published or heard of: one at the broker, one behind it,
+   and one on its way from the database, so that neither side waits for the other. */
 #define OPEN_BATCHES_MAX 3
 
 /* Dead relays are looked for at least this often while there is work. */
 #define ADOPT_EVERY_MS 5000
 
-/* Rows of transactions that began before the low-water mark and committed after it are found
-   by reading from the beginning, this often under load and always before sleeping. */
+/* Rows of transactions that began before the low-water mark and committed after it are
+   found by reading from the beginning, this often under load and always before sleeping.
+ */
 #define FULL_READ_EVERY_MS 1000
 
 /* When the bell cannot be had, or rings for nothing: look again after 1, 2, 4 … ms. */
 #define PAUSE_MAX_MS 25
 #define PAUSES_MAX   8
 
-void turns_init(struct turns *t, const struct turns_settings *settings, struct store *store,
-		struct work *work, struct counts *counts, struct report *report)
+void turns_init(struct turns *t, const struct turns_settings *settings,
+		struct store *store, struct work *work, struct counts *counts,
+		struct report *report)
 {
 	*t = (struct turns){.settings = *settings,
 			    .store = store,
@@ -31,11 +33,13 @@ void turns_init(struct turns *t, const struct turns_settings *settings, struct s
 	link_init(&t->link, "database");
 }
 
-/* --- the session ------------------------------------------------------------------------- */
+/* --- the session
+ * ------------------------------------------------------------------------- */
 
 /*
- * Somebody else owns these rows now: what is in flight cannot be called back, the rest is not
- * published. The batch ends when its last receipt is in; settling it will change nothing.
+ * Somebody else owns these rows now: what is in flight cannot be called back, the rest is
+ * not published. The batch ends when its last receipt is in; settling it will change
+ * nothing.
  */
 static void give_up_batch(struct batch *b)
 {
@@ -56,7 +60,8 @@ void turns_open(struct turns *t, int stop_fd)
 
 	if (!link_is_due(&t->link, clock_ms()))
 		return;
-	if (store_open(t->store, t->work->batches, t->work->count, gone, stop_fd, &err) < 0) {
+	if (store_open(t->store, t->work->batches, t->work->count, gone, stop_fd, &err) <
+	    0) {
 		if (err.kind != ERROR_STOPPED)
 			link_down(&t->link, &err);
 		return;
@@ -80,7 +85,8 @@ void turns_close(struct turns *t)
 	t->has_bell = false;
 }
 
-/* --- planning ---------------------------------------------------------------------------- */
+/* --- planning
+ * ---------------------------------------------------------------------------- */
 
 static void plan_settle(struct turns *t, bool release)
 {
@@ -138,8 +144,8 @@ static bool has_anything(const struct store_turn *turn)
 	       turn->claim_limit || turn->peek || turn->wake;
 }
 
-void turns_begin(struct turns *t, bool may_claim, bool release, struct batch *unnamed_batch,
-		 const struct row *unnamed)
+void turns_begin(struct turns *t, bool may_claim, bool release,
+		 struct batch *unnamed_batch, const struct row *unnamed)
 {
 	int64_t now_ms = clock_ms();
 
@@ -168,16 +174,19 @@ void turns_begin(struct turns *t, bool may_claim, bool release, struct batch *un
 	store_turn_begin(t->store, &t->turn);
 }
 
-/* --- answers ----------------------------------------------------------------------------- */
+/* --- answers
+ * ----------------------------------------------------------------------------- */
 
 static void claim_lost(struct turns *t, const struct batch *b)
 {
 	t->counts->claims_lost++;
-	log_warn("claim lost", LOG_INT("claim_id", b->claim_id), LOG_INT("rows", b->count),
+	log_warn("claim lost", LOG_INT("claim_id", b->claim_id),
+		 LOG_INT("rows", b->count),
 		 LOG_STR("reason", "settled before the connection broke, or adopted"));
 }
 
-/* The rows whose settlement just came in; a batch settled before has them SETTLED already. */
+/* The rows whose settlement just came in; a batch settled before has them SETTLED
+ * already. */
 static void count_settled(struct turns *t, struct batch *b)
 {
 	for (int i = 0; i < b->count; i++) {
@@ -269,8 +278,8 @@ static void take_claimed(struct turns *t)
 		work_add(t->work, turn->claimed);
 		t->pauses = 0;
 	}
-	/* Rung for nothing: rows for later, or another relay was faster. Writers shall not
-	   pay for a NOTIFY each time, so stay off the bell for a moment. */
+	/* Rung for nothing: rows for later, or another relay was faster. Writers shall
+	   not pay for a NOTIFY each time, so stay off the bell for a moment. */
 	if (!turn->claimed && t->was_rung)
 		pause_shortly(t);
 	else
@@ -357,7 +366,8 @@ static void listen(struct turns *t)
 		lost(t, &err);
 		return;
 	}
-	/* A ring that comes while we are awake was for what we are about to see anyway. */
+	/* A ring that comes while we are awake was for what we are about to see
+	   anyway. */
 	if (rc > 0 && t->has_bell) {
 		t->has_bell = false;
 		t->appetite = APPETITE_AWAKE;

@@ -12,9 +12,10 @@
 #include "store/store.h"
 
 /*
- * The database's half of the relay: keeps the session, and decides what to ask of it next:
- * settle what has its fate, renew leases, adopt what dead relays left, claim more, or sleep
- * until the bell rings. One turn is under way at a time, while the sender publishes.
+ * The database's half of the relay: keeps the session, and decides what to ask of it
+ * next: settle what has its fate, renew leases, adopt what dead relays left, claim more,
+ * or sleep until the bell rings. One turn is under way at a time, while the sender
+ * publishes.
  *
  * turns_open() blocks, bounded; nothing else does.
  */
@@ -23,14 +24,16 @@ struct turns_settings {
 	int64_t lease_ms;
 	int batch_size;
 	bool wants_bell;
-	bool until_empty; /* do not sleep while there is work in hand: say is_empty soon */
+	bool until_empty;     /* do not sleep while there is work in hand: say is_empty
+			   soon */
 	struct policy policy; /* for rows that killed their relay */
 };
 
 /* How much this half wants to claim. */
 enum appetite {
 	APPETITE_AWAKE,  /* claim: there is, or may be, more */
-	APPETITE_DROWSY, /* the last claim took all there was: look once more, then sleep */
+	APPETITE_DROWSY, /* the last claim took all there was: look once more, then
+			  sleep */
 	APPETITE_ASLEEP, /* until the bell, or sleep_until_ms */
 };
 
@@ -53,11 +56,13 @@ struct turns {
 	int64_t full_read_at_ms;
 	int64_t adopt_at_ms;
 	bool may_claim;
-	bool is_empty; /* at the last look nothing was due, in hand, or left by a dead relay */
+	bool is_empty; /* at the last look nothing was due, in hand, or left by a dead
+			  relay */
 };
 
-void turns_init(struct turns *t, const struct turns_settings *settings, struct store *store,
-		struct work *work, struct counts *counts, struct report *report);
+void turns_init(struct turns *t, const struct turns_settings *settings,
+		struct store *store, struct work *work, struct counts *counts,
+		struct report *report);
 
 /* Opens when it is due; batches whose claim is gone are given up. */
 void turns_open(struct turns *t, int stop_fd);
@@ -65,12 +70,12 @@ void turns_open(struct turns *t, int stop_fd);
 void turns_close(struct turns *t);
 
 /*
- * Begins the next turn if none is under way and there is something to do. `may_claim`: the
- * broker takes messages. `release`: settle every batch as it stands, rows without a fate are
- * free. `unnamed`, in `unnamed_batch`: see sender_unnamed().
+ * Begins the next turn if none is under way and there is something to do. `may_claim`:
+ * the broker takes messages. `release`: settle every batch as it stands, rows without a
+ * fate are free. `unnamed`, in `unnamed_batch`: see sender_unnamed().
  */
-void turns_begin(struct turns *t, bool may_claim, bool release, struct batch *unnamed_batch,
-		 const struct row *unnamed);
+void turns_begin(struct turns *t, bool may_claim, bool release,
+		 struct batch *unnamed_batch, const struct row *unnamed);
 
 /* Takes what the database has to say. */
 void turns_collect(struct turns *t);

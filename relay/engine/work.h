@@ -7,9 +7,9 @@
 #include "store/batch.h"
 
 /*
- * The batches in hand, oldest first: what was claimed and is not settled yet. Both halves of
- * the relay work on it: the sender publishes rows and decides their fates, the turns settle
- * them and bring new batches. It owns the batches.
+ * The batches in hand, oldest first: what was claimed and is not settled yet. Both halves
+ * of the relay work on it: the sender publishes rows and decides their fates, the turns
+ * settle them and bring new batches. It owns the batches.
  */
 
 #define WORK_BATCHES_MAX 4
@@ -37,8 +37,8 @@ int work_in_flight(const struct work *w);
 bool work_has_alone(const struct work *w);
 
 /*
- * The row to publish next, or NULL: rows that must go alone come first, and only when nothing
- * is in flight; nothing else is published until the last of them has its fate.
+ * The row to publish next, or NULL: rows that must go alone come first, and only when
+ * nothing is in flight; nothing else is published until the last of them has its fate.
  */
 struct row *work_next(struct work *w, struct batch **batch);
 

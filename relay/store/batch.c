@@ -36,7 +36,8 @@ void batch_set_state(struct batch *b, struct row *row, enum row_state state)
 	row->state = state;
 	if (state == ROW_WAITING && index < b->first_waiting)
 		b->first_waiting = index;
-	while (b->first_waiting < b->count && b->rows[b->first_waiting].state != ROW_WAITING)
+	while (b->first_waiting < b->count &&
+	       b->rows[b->first_waiting].state != ROW_WAITING)
 		b->first_waiting++;
 }
 
@@ -55,7 +56,8 @@ void batch_move_all(struct batch *b, enum row_state from, enum row_state to)
 	}
 }
 
-/* last_error is read in terminals and stored in databases of any encoding: ASCII it is. */
+/* last_error is read in terminals and stored in databases of any encoding: ASCII it
+   is. */
 static char *printable(const char *text)
 {
 	size_t size = strnlen(text, REASON_MAX);

@@ -7,8 +7,9 @@
 #include "base/message.h"
 
 /*
- * One claim in memory: its rows with their bodies, and what became of each. A batch owns the
- * query result that its messages point into; batch_free() is the only free. Nothing is copied.
+ * One claim in memory: its rows with their bodies, and what became of each. A batch owns
+ * the query result that its messages point into; batch_free() is the only free. Nothing
+ * is copied.
  */
 
 enum row_state {
@@ -30,27 +31,29 @@ struct decision {
 
 struct row {
 	int64_t id;
-	struct message message; /* body.data is NULL when it was too large to be fetched */
-	int64_t body_size;      /* as in the table */
-	int64_t try_count;      /* attempts charged before this one */
+	struct message
+		message;   /* body.data is NULL when it was too large to be fetched */
+	int64_t body_size; /* as in the table */
+	int64_t try_count; /* attempts charged before this one */
 	enum row_state state;
 	bool is_alone; /* to be published with nothing else in flight */
 	int64_t published_ms;
 	uint64_t sequence; /* order of publishing, over all batches */
 	struct decision decision;
-	char *reason; /* of RETRY and FAILED; owned */
+	char *reason;    /* of RETRY and FAILED; owned */
 	bool is_counted; /* SETTLED, and reported */
 };
 
 struct pg_result;
 
 struct batch {
-	uint32_t turn;   /* names the batch within this process */
+	uint32_t turn; /* names the batch within this process */
 	int64_t claim_id;
-	bool is_adopted; /* taken over from a dead relay: its rows go one at a time, each named
-			    in the claim before it is published */
-	int64_t publishing_id;    /* adopted: the row that the claim names; 0: none */
-	int64_t lease_deadline_ms; /* on the local clock, counted from before the request */
+	bool is_adopted; /* taken over from a dead relay: its rows go one at a time, each
+			    named in the claim before it is published */
+	int64_t publishing_id;     /* adopted: the row that the claim names; 0: none */
+	int64_t lease_deadline_ms; /* on the local clock, counted from before the
+				    request */
 	int count;
 	struct row *rows;
 	struct pg_result *result;

@@ -20,7 +20,8 @@ static void print_prologue(struct buffer *out, const char *schema)
 {
 	char *quoted = pg_quote_identifier(schema);
 
-	/* IF NOT EXISTS would ask for the right to create schemas even where there is one. */
+	/* IF NOT EXISTS would ask for the right to create schemas even where there is
+	 * one. */
 	buffer_printf(out,
 		      "DO $$BEGIN IF to_regnamespace($s$%s$s$) IS NULL THEN\n"
 		      "CREATE SCHEMA %s; END IF; END$$;\n"
@@ -46,10 +47,11 @@ void migrate_print(struct buffer *out, const char *schema, bool with_roles)
 }
 
 /*
- * One transaction a script: lock, look, apply. The lock makes two runs at once take turns, and
- * the look happens inside, so the second finds the work done.
+ * One transaction a script: lock, look, apply. The lock makes two runs at once take
+ * turns, and the look happens inside, so the second finds the work done.
  */
-static int run_script(struct pg *pg, const char *schema, const char *sql, struct error *err)
+static int run_script(struct pg *pg, const char *schema, const char *sql,
+		      struct error *err)
 {
 	struct buffer script = {0};
 	int rc;
@@ -71,12 +73,14 @@ static int run_script(struct pg *pg, const char *schema, const char *sql, struct
 /* Session level, so that it covers all migrations of one run. */
 static int lock(struct pg *pg, struct error *err)
 {
-	return pg_script(pg,
-			 "SELECT pg_advisory_lock(hashtextextended('outbox-relay migrate', 0))",
-			 STATEMENT_TIMEOUT_MS, err);
+	return pg_script(
+		pg,
+		"SELECT pg_advisory_lock(hashtextextended('outbox-relay migrate', 0))",
+		STATEMENT_TIMEOUT_MS, err);
 }
 
-static int current_version(struct pg *pg, const char *schema, int *version, struct error *err)
+static int current_version(struct pg *pg, const char *schema, int *version,
+			   struct error *err)
 {
 	char *quoted = pg_quote_identifier(schema);
 	char *table = xasprintf("%s.message_log_migration", quoted);
@@ -121,18 +125,20 @@ static int apply_missing(struct pg *pg, const struct migrate_settings *settings,
 		*version = m->version;
 		applied(context, m);
 	}
-	if (settings->with_roles && run_script(pg, settings->schema, schema_roles, err) < 0)
+	if (settings->with_roles &&
+	    run_script(pg, settings->schema, schema_roles, err) < 0)
 		return error_wrap(err, "roles");
 	return 0;
 }
 
 int migrate_apply(const struct migrate_settings *settings,
-		  void (*applied)(void *context, const struct migration *m), void *context,
-		  int *version, struct error *err)
+		  void (*applied)(void *context, const struct migration *m),
+		  void *context, int *version, struct error *err)
 {
-	struct pg *pg = pg_new(&(struct pg_settings){.url = settings->url,
-						     .password = settings->password,
-						     .application_name = "outbox-relay migrate"});
+	struct pg *pg =
+		pg_new(&(struct pg_settings){.url = settings->url,
+					     .password = settings->password,
+					     .application_name = "outbox-relay migrate"});
 	int rc = pg_open(pg, settings->connect_timeout_ms, -1, err);
 
 	if (rc == 0)

@@ -7,8 +7,8 @@
 #include "base/error.h"
 
 /*
- * The numbered migrations of schema/, which travel inside the binary. Each records itself in
- * message_log_migration, so this command and plain psql can take turns.
+ * The numbered migrations of schema/, which travel inside the binary. Each records itself
+ * in message_log_migration, so this command and plain psql can take turns.
  */
 
 struct migration {
@@ -36,13 +36,13 @@ struct migrate_settings {
 };
 
 /*
- * Creates the schema if need be and applies what is missing, each migration in a transaction
- * of its own. Two at once are safe: the second waits, and finds nothing left to do. Calls
- * `applied` for each migration it applied. Blocks: up to connect_timeout_ms for connecting and
- * 10 minutes a migration.
+ * Creates the schema if need be and applies what is missing, each migration in a
+ * transaction of its own. Two at once are safe: the second waits, and finds nothing left
+ * to do. Calls `applied` for each migration it applied. Blocks: up to connect_timeout_ms
+ * for connecting and 10 minutes a migration.
  */
 int migrate_apply(const struct migrate_settings *settings,
-		  void (*applied)(void *context, const struct migration *m), void *context,
-		  int *version, struct error *err);
+		  void (*applied)(void *context, const struct migration *m),
+		  void *context, int *version, struct error *err);
 
 #endif

@@ -117,9 +117,11 @@ const char *pg_sqlstate(const struct pg *pg)
 	return pg->sqlstate;
 }
 
-/* --- errors ------------------------------------------------------------------------------ */
+/* --- errors
+ * ------------------------------------------------------------------------------ */
 
-/* What a SQLSTATE asks for; by longest prefix. Everything else is worth another session. */
+/* What a SQLSTATE asks for; by longest prefix. Everything else is worth another
+   session. */
 static enum error_kind kind_of(const char *sqlstate)
 {
 	static const struct {
@@ -131,8 +133,8 @@ static enum error_kind kind_of(const char *sqlstate)
 		{"3F000", ERROR_REFUSED}, /* no such schema */
 		{"42", ERROR_REFUSED},    /* no such table or column, no right, syntax */
 		{"0A", ERROR_REFUSED},    /* feature not supported */
-		{"22", ERROR_REFUSED},    /* data exception: ours never depend on the data */
-		{"23", ERROR_REFUSED},    /* constraint violation */
+		{"22", ERROR_REFUSED}, /* data exception: ours never depend on the data */
+		{"23", ERROR_REFUSED}, /* constraint violation */
 	};
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
@@ -164,7 +166,8 @@ static void statement_error(struct pg *pg, const PGresult *r, struct error *err)
 		  detail ? ": " : "", detail ? detail : "", state);
 }
 
-/* --- connecting -------------------------------------------------------------------------- */
+/* --- connecting
+ * -------------------------------------------------------------------------- */
 
 static void ignore_notice(void *context, const PGresult *result)
 {
@@ -173,15 +176,21 @@ static void ignore_notice(void *context, const PGresult *result)
 }
 
 /*
- * A failed login has no SQLSTATE on the connection (libpq 15), so the text decides whether
- * somebody has to mend something. A server that is starting up or full is merely not there yet.
+ * A failed login has no SQLSTATE on the connection (libpq 15), so the text decides
+ * whether somebody has to mend something. A server that is starting up or full is merely
+ * not there yet.
  */
 static int open_error(struct pg *pg, struct error *err)
 {
 	static const char *const refusals[] = {
-		"password authentication failed", "no password supplied", "does not exist",
-		"no pg_hba.conf entry",           "authentication failed", "permission denied",
-		"certificate",                    "is not permitted to log in",
+		"password authentication failed",
+		"no password supplied",
+		"does not exist",
+		"no pg_hba.conf entry",
+		"authentication failed",
+		"permission denied",
+		"certificate",
+		"is not permitted to log in",
 	};
 
 	connection_error(pg, err);
@@ -310,7 +319,8 @@ int pg_open(struct pg *pg, int timeout_ms, int stop_fd, struct error *err)
 	return 0;
 }
 
-/* --- exchanges --------------------------------------------------------------------------- */
+/* --- exchanges
+ * --------------------------------------------------------------------------- */
 
 void pg_begin(struct pg *pg)
 {
@@ -338,7 +348,8 @@ int pg_add(struct pg *pg, const char *sql, const struct pg_params *params)
 		sizes[i] = (int)params->items[i].size;
 		formats[i] = 1;
 	}
-	if (!PQsendQueryParams(pg->connection, sql, count, types, values, sizes, formats, 1))
+	if (!PQsendQueryParams(pg->connection, sql, count, types, values, sizes, formats,
+			       1))
 		pg->is_broken = true;
 	return pg->statements++;
 }
@@ -458,7 +469,8 @@ int pg_notified(struct pg *pg, struct error *err)
 	return was;
 }
 
-/* --- scripts ----------------------------------------------------------------------------- */
+/* --- scripts
+ * ----------------------------------------------------------------------------- */
 
 static int collect_script(struct pg *pg, int64_t deadline_ms, struct error *err)
 {
@@ -478,8 +490,8 @@ static int collect_script(struct pg *pg, int64_t deadline_ms, struct error *err)
 			    pg->failure.kind == ERROR_NONE)
 				statement_error(pg, r, &pg->failure);
 			PQclear(r);
-		} else if (wait_socket(pg, flushed ? POLLIN | POLLOUT : POLLIN, deadline_ms,
-				       -1, err) < 0) {
+		} else if (wait_socket(pg, flushed ? POLLIN | POLLOUT : POLLIN,
+				       deadline_ms, -1, err) < 0) {
 			return -1;
 		}
 	}
@@ -504,7 +516,8 @@ int pg_script(struct pg *pg, const char *sql, int timeout_ms, struct error *err)
 	return rc;
 }
 
-/* --- results ----------------------------------------------------------------------------- */
+/* --- results
+ * ----------------------------------------------------------------------------- */
 
 const struct pg_result *pg_result(const struct pg *pg, int index)
 {

@@ -10,11 +10,11 @@
 #include "base/message.h"
 
 /*
- * One connection to PostgreSQL with a deadline on everything, and the only module that includes
- * libpq-fe.h (pipeline mode, so libpq 14 or later).
+ * One connection to PostgreSQL with a deadline on everything, and the only module that
+ * includes libpq-fe.h (pipeline mode, so libpq 14 or later).
  *
- * Work goes in exchanges: any number of statements, cut into transactions by pg_sync(), are
- * written at once and answered together. Results are binary.
+ * Work goes in exchanges: any number of statements, cut into transactions by pg_sync(),
+ * are written at once and answered together. Results are binary.
  *
  *   pg_begin(pg);
  *   first = pg_add(pg, "UPDATE …", &params);      an index, for pg_result()
@@ -27,10 +27,10 @@
  *
  * pg_run() is start and pump with the polling done; it blocks up to timeout_ms.
  *
- * Statements between two syncs are one transaction unless they contain BEGIN. When one fails,
- * the rest of its segment is skipped and rolled back, later segments still run, and pg_pump()
- * returns -1 after the whole answer is in. The connection is then best closed: whatever the
- * error was, a fresh session is the known state.
+ * Statements between two syncs are one transaction unless they contain BEGIN. When one
+ * fails, the rest of its segment is skipped and rolled back, later segments still run,
+ * and pg_pump() returns -1 after the whole answer is in. The connection is then best
+ * closed: whatever the error was, a fresh session is the known state.
  */
 
 struct pg;
@@ -47,9 +47,10 @@ struct pg *pg_new(const struct pg_settings *settings);
 void pg_free(struct pg *pg);
 
 /*
- * Connects within timeout_ms; ends early with ERROR_STOPPED when stop_fd (-1: none) becomes
- * readable. Name resolution happens inside libpq and has no deadline of ours. With several
- * hosts, each call starts at the host after the one at which the last call ran out of time.
+ * Connects within timeout_ms; ends early with ERROR_STOPPED when stop_fd (-1: none)
+ * becomes readable. Name resolution happens inside libpq and has no deadline of ours.
+ * With several hosts, each call starts at the host after the one at which the last call
+ * ran out of time.
  */
 int pg_open(struct pg *pg, int timeout_ms, int stop_fd, struct error *err);
 void pg_close(struct pg *pg);
@@ -65,7 +66,8 @@ const char *pg_peer(const struct pg *pg);
 /* As PQserverVersion(): 150004 is 15.4. */
 int pg_server_version(const struct pg *pg);
 
-/* --- parameters -------------------------------------------------------------------------- */
+/* --- parameters
+ * -------------------------------------------------------------------------- */
 
 #define PG_PARAMS_MAX 16
 
@@ -99,7 +101,8 @@ void pg_params_array_end(struct pg_params *p);
 /* The timestamps -infinity, before every other. */
 #define PG_TIMESTAMP_MIN INT64_MIN
 
-/* --- exchanges --------------------------------------------------------------------------- */
+/* --- exchanges
+ * --------------------------------------------------------------------------- */
 
 void pg_begin(struct pg *pg);
 int pg_add(struct pg *pg, const char *sql, const struct pg_params *params);
@@ -124,12 +127,13 @@ int pg_script(struct pg *pg, const char *sql, int timeout_ms, struct error *err)
 const char *pg_sqlstate(const struct pg *pg);
 
 /*
- * Reads what came while no exchange is under way. Returns 1 if a notification was among it, 0
- * if not, -1 when the connection is gone.
+ * Reads what came while no exchange is under way. Returns 1 if a notification was among
+ * it, 0 if not, -1 when the connection is gone.
  */
 int pg_notified(struct pg *pg, struct error *err);
 
-/* --- results ----------------------------------------------------------------------------- */
+/* --- results
+ * ----------------------------------------------------------------------------- */
 
 /* Borrowed until the next pg_begin(). */
 const struct pg_result *pg_result(const struct pg *pg, int index);
@@ -141,7 +145,8 @@ void pg_result_free(struct pg_result *r);
 int pg_rows(const struct pg_result *r);
 bool pg_is_null(const struct pg_result *r, int row, int column);
 bool pg_bool(const struct pg_result *r, int row, int column);
-int64_t pg_int(const struct pg_result *r, int row, int column); /* int2, int4, int8, timestamptz */
+int64_t pg_int(const struct pg_result *r, int row,
+	       int column); /* int2, int4, int8, timestamptz */
 struct slice pg_slice(const struct pg_result *r, int row, int column); /* text, bytea */
 
 /* An identifier in double quotes; the caller frees it. */

@@ -58,7 +58,8 @@ int pg_hosts_rotate(struct pg_hosts *out, const char *url, int by, struct error 
 	if (url) {
 		options = PQconninfoParse(url, &problem);
 		if (!options) {
-			/* The problem may quote the string, and the string may hold a password. */
+			/* The problem may quote the string, and the string may hold a
+			 * password. */
 			PQfreemem(problem);
 			PQconninfoFree(defaults);
 			return error_set(err, ERROR_CONFIG,

@@ -4,18 +4,19 @@
 #include "base/error.h"
 
 /*
- * libpq tries several hosts in order, but its non-blocking connect ignores connect_timeout
- * (libpq 15, "Asynchronous connecting"): a first host that answers nothing would use up every
- * deadline of ours and the second would never be tried. So the lists are rotated: the attempt
- * after a timeout begins with the next host.
+ * libpq tries several hosts in order, but its non-blocking connect ignores
+ * connect_timeout (libpq 15, "Asynchronous connecting"): a first host that answers
+ * nothing would use up every deadline of ours and the second would never be tried. So the
+ * lists are rotated: the attempt after a timeout begins with the next host.
  */
 struct pg_hosts {
-	char *host;     /* comma lists as libpq takes them; NULL: leave alone */
+	char *host; /* comma lists as libpq takes them; NULL: leave alone */
 	char *hostaddr;
 	char *port;
 };
 
-/* Reads the lists from `url` (may be NULL) and the PG* variables. -1: url is malformed. */
+/* Reads the lists from `url` (may be NULL) and the PG* variables. -1: url is
+   malformed. */
 int pg_hosts_rotate(struct pg_hosts *out, const char *url, int by, struct error *err);
 void pg_hosts_release(struct pg_hosts *h);
 

@@ -91,9 +91,10 @@ void pg_params_text(struct pg_params *p, const char *value)
 	end(p);
 }
 
-/* array_recv(): dimensions, has-nulls flag, element type, then each dimension's size and lower
-   bound. An empty array has no dimensions. */
-static void array_begin(struct pg_params *p, uint32_t type, uint32_t element, size_t count)
+/* array_recv(): dimensions, has-nulls flag, element type, then each dimension's size and
+   lower bound. An empty array has no dimensions. */
+static void array_begin(struct pg_params *p, uint32_t type, uint32_t element,
+			size_t count)
 {
 	begin(p, type);
 	buffer_put_u32(&p->bytes, count ? 1 : 0);

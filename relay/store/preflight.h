@@ -8,8 +8,8 @@
 #include "store/pg.h"
 
 /*
- * What `outbox-relay check` looks at in the database: everything a relay will need, found and
- * named before it runs. Reads only.
+ * What `outbox-relay check` looks at in the database: everything a relay will need, found
+ * and named before it runs. Reads only.
  */
 struct preflight {
 	const char *url;
@@ -23,9 +23,9 @@ struct preflight {
 };
 
 /*
- * Reports one line a check. Exchanges that unsent rows want (of the first thousand) are added
- * to `exchanges`, each followed by a NUL. Returns -1 when the database cannot be asked at all;
- * that is reported, too.
+ * Reports one line a check. Exchanges that unsent rows want (of the first thousand) are
+ * added to `exchanges`, each followed by a NUL. Returns -1 when the database cannot be
+ * asked at all; that is reported, too.
  */
 int preflight_database(const struct preflight *p, struct buffer *exchanges);
 

@@ -2,206 +2,218 @@
 #define STORE_SQL_H
 
 /*
- * Every statement the relay ever sends, apart from the migrations. Names are unqualified: the
- * session's search_path is the configured schema alone. The database's clock decides what is
- * due and whose lease has run out: statement_timestamp() where an index shall be used, since
- * the planner treats it as a constant; clock_timestamp() where a lease begins.
+ * Every statement the relay ever sends, apart from the migrations. Names are unqualified:
+ * the session's search_path is the configured schema alone. The database's clock decides
+ * what is due and whose lease has run out: statement_timestamp() where an index shall be
+ * used, since the planner treats it as a constant; clock_timestamp() where a lease
+ * begins.
  *
- * The sessions switch off every plan that reads a whole table (see SQL_SETTINGS): the tables
- * are usually almost empty and suddenly hold a million rows, and statistics lag behind both.
+ * The sessions switch off every plan that reads a whole table (see SQL_SETTINGS): the
+ * tables are usually almost empty and suddenly hold a million rows, and statistics lag
+ * behind both.
  */
 
 /* Session settings; $1 is true to make them last for the transaction only (poolers). */
-#define SQL_SETTINGS                                                                         \
-	"SELECT set_config(name, value, $1) FROM (VALUES"                                    \
-	" ('search_path', $2), ('statement_timeout', $3), ('lock_timeout', $4),"             \
-	" ('idle_in_transaction_session_timeout', $5),"                                      \
-	" ('enable_seqscan', 'off'), ('enable_bitmapscan', 'off'),"                          \
-	" ('enable_hashjoin', 'off'), ('enable_mergejoin', 'off'), ('jit', 'off'),"          \
-	" ('tcp_keepalives_idle', '10'), ('tcp_keepalives_interval', '5'),"                  \
-	" ('tcp_keepalives_count', '3'), ('tcp_user_timeout', '30000'),"                     \
-	" ('client_min_messages', 'warning')"                                                \
+#define SQL_SETTINGS                                                                \
+	"SELECT set_config(name, value, $1) FROM (VALUES"                           \
+	" ('search_path', $2), ('statement_timeout', $3), ('lock_timeout', $4),"    \
+	" ('idle_in_transaction_session_timeout', $5),"                             \
+	" ('enable_seqscan', 'off'), ('enable_bitmapscan', 'off'),"                 \
+	" ('enable_hashjoin', 'off'), ('enable_mergejoin', 'off'), ('jit', 'off')," \
+	" ('tcp_keepalives_idle', '10'), ('tcp_keepalives_interval', '5'),"         \
+	" ('tcp_keepalives_count', '3'), ('tcp_user_timeout', '30000'),"            \
+	" ('client_min_messages', 'warning')"                                       \
 	") AS settings (name, value)"
 
 /* Kept out of SQL_SETTINGS: inside a transaction it would come too late. */
-#define SQL_ISOLATION                                                                        \
+#define SQL_ISOLATION \
 	"SELECT set_config('default_transaction_isolation', 'read committed', false)"
 
 #define SQL_BEGIN  "BEGIN ISOLATION LEVEL READ COMMITTED"
 #define SQL_COMMIT "COMMIT"
 
-/* --- opening a session ------------------------------------------------------------------- */
+/* --- opening a session
+ * ------------------------------------------------------------------- */
 
 #define SQL_VERSION "SELECT coalesce(max(version), 0) FROM message_log_migration"
 
-/* A fresh relay_id, and the first half of all advisory lock keys: the table's oid in int4. */
-#define SQL_REGISTER                                                                         \
-	"SELECT nextval('message_log_relay_id')::integer,"                                   \
+/* A fresh relay_id, and the first half of all advisory lock keys: the table's oid in
+ * int4. */
+#define SQL_REGISTER                                       \
+	"SELECT nextval('message_log_relay_id')::integer," \
 	" ('message_log'::regclass::oid::bigint - 2147483648)::integer"
 
 /* $1 lock key, $2 relay_id; held until the session ends. */
 #define SQL_LOCK_SELF "SELECT pg_advisory_lock($1, $2)"
 
 /*
- * After a reconnect. A claim of ours that we know nothing of was committed without us seeing
- * the answer: none of its rows was published, so they are free. An adopted one stays for the
- * next adopter, since it may name a row that killed its first owner.
- * $1 former relay_ids, $2 ids of the claims we know.
+ * After a reconnect. A claim of ours that we know nothing of was committed without us
+ * seeing the answer: none of its rows was published, so they are free. An adopted one
+ * stays for the next adopter, since it may name a row that killed its first owner. $1
+ * former relay_ids, $2 ids of the claims we know.
  */
-#define SQL_DROP_UNKNOWN                                                                     \
-	"DELETE FROM message_log_claim WHERE relay_id = ANY ($1)"                            \
+#define SQL_DROP_UNKNOWN                                          \
+	"DELETE FROM message_log_claim WHERE relay_id = ANY ($1)" \
 	" AND NOT claim_id = ANY ($2) AND NOT is_adopted"
 
 /* $1 and $2 as above, $3 new relay_id, $4 lease in ms, $5 has_session_lock. */
-#define SQL_RETAKE                                                                           \
-	"UPDATE message_log_claim SET relay_id = $3, has_session_lock = $5,"                 \
-	" lease_until = clock_timestamp() + $4 * interval '1 millisecond'"                   \
+#define SQL_RETAKE                                                           \
+	"UPDATE message_log_claim SET relay_id = $3, has_session_lock = $5," \
+	" lease_until = clock_timestamp() + $4 * interval '1 millisecond'"   \
 	" WHERE relay_id = ANY ($1) AND claim_id = ANY ($2) RETURNING claim_id"
 
-/* --- a turn: settle, renew, adopt, claim, fetch ------------------------------------------ */
+/* --- a turn: settle, renew, adopt, claim, fetch
+ * ------------------------------------------ */
 
-/* $1 lock key. Second half of the key: 0 is the bell, -1 the claim lock, else a relay_id. */
+/* $1 lock key. Second half of the key: 0 is the bell, -1 the claim lock, else a
+   relay_id. */
 #define SQL_CLAIM_LOCK "SELECT pg_advisory_xact_lock($1, -1)"
 
 /*
  * Settling is one statement, so that rows change only together with the claim that covers
- * them. `mine` takes the claim's row lock: an adopter skips it meanwhile, and when it is not
- * ours any more (or not there) nothing is changed. Four forms, put together by store.c:
- * CLOSE or KEEP the claim, MARK or DELETE what was sent, and the refused rows if there are any.
+ * them. `mine` takes the claim's row lock: an adopter skips it meanwhile, and when it is
+ * not ours any more (or not there) nothing is changed. Four forms, put together by
+ * store.c: CLOSE or KEEP the claim, MARK or DELETE what was sent, and the refused rows if
+ * there are any.
  *
  * $1 claim_id, $2 relay_id, $3 ids sent; KEEP: $4 the row named next, or NULL;
  * refused rows, from the next number on: ids, fates, charges, delays in ms, reasons.
  */
-#define SQL_SETTLE_CLOSE                                                                     \
-	"WITH mine AS (DELETE FROM message_log_claim"                                        \
+#define SQL_SETTLE_CLOSE                              \
+	"WITH mine AS (DELETE FROM message_log_claim" \
 	" WHERE claim_id = $1 AND relay_id = $2 RETURNING 1)"
-#define SQL_SETTLE_KEEP                                                                      \
-	"WITH mine AS (UPDATE message_log_claim SET publishing_id = $4"                      \
+#define SQL_SETTLE_KEEP                                                 \
+	"WITH mine AS (UPDATE message_log_claim SET publishing_id = $4" \
 	" WHERE claim_id = $1 AND relay_id = $2 RETURNING 1)"
-#define SQL_SETTLE_MARK                                                                      \
-	", sent AS (UPDATE message_log SET status = 'sent', updated_at = now()"              \
-	" WHERE id = ANY ($3) AND status = 'sending' AND EXISTS (SELECT FROM mine)"          \
+#define SQL_SETTLE_MARK                                                             \
+	", sent AS (UPDATE message_log SET status = 'sent', updated_at = now()"     \
+	" WHERE id = ANY ($3) AND status = 'sending' AND EXISTS (SELECT FROM mine)" \
 	" RETURNING 1)"
-#define SQL_SETTLE_DELETE                                                                    \
-	", sent AS (DELETE FROM message_log"                                                 \
-	" WHERE id = ANY ($3) AND status = 'sending' AND EXISTS (SELECT FROM mine)"          \
+#define SQL_SETTLE_DELETE                                                           \
+	", sent AS (DELETE FROM message_log"                                        \
+	" WHERE id = ANY ($3) AND status = 'sending' AND EXISTS (SELECT FROM mine)" \
 	" RETURNING 1)"
 /* %1$d … %5$d are the parameter numbers. */
-#define SQL_SETTLE_REFUSED                                                                   \
-	", refused AS (UPDATE message_log m SET status = r.fate,"                            \
-	" try_count = m.try_count + r.charge::integer,"                                      \
-	" next_retry = CASE WHEN r.fate = 'sending'"                                         \
-	" THEN clock_timestamp() + r.delay_ms * interval '1 millisecond'"                    \
-	" ELSE m.next_retry END,"                                                            \
-	" last_error = r.reason, updated_at = now()"                                         \
-	" FROM unnest($%1$d::bigint[], $%2$d::text[], $%3$d::bigint[], $%4$d::bigint[],"     \
-	" $%5$d::text[]) AS r (id, fate, charge, delay_ms, reason)"                          \
-	" WHERE m.id = r.id AND m.status = 'sending' AND EXISTS (SELECT FROM mine)"          \
+#define SQL_SETTLE_REFUSED                                                               \
+	", refused AS (UPDATE message_log m SET status = r.fate,"                        \
+	" try_count = m.try_count + r.charge::integer,"                                  \
+	" next_retry = CASE WHEN r.fate = 'sending'"                                     \
+	" THEN clock_timestamp() + r.delay_ms * interval '1 millisecond'"                \
+	" ELSE m.next_retry END,"                                                        \
+	" last_error = r.reason, updated_at = now()"                                     \
+	" FROM unnest($%1$d::bigint[], $%2$d::text[], $%3$d::bigint[], $%4$d::bigint[]," \
+	" $%5$d::text[]) AS r (id, fate, charge, delay_ms, reason)"                      \
+	" WHERE m.id = r.id AND m.status = 'sending' AND EXISTS (SELECT FROM mine)"      \
 	" RETURNING 1)"
-#define SQL_SETTLE_COUNTS                                                                    \
+#define SQL_SETTLE_COUNTS \
 	" SELECT (SELECT count(*) FROM mine), (SELECT count(*) FROM sent)"
 
 /* $1 relay_id, $2 lease in ms. */
-#define SQL_RENEW                                                                            \
-	"UPDATE message_log_claim SET"                                                       \
-	" lease_until = clock_timestamp() + $2 * interval '1 millisecond'"                   \
+#define SQL_RENEW                                                          \
+	"UPDATE message_log_claim SET"                                     \
+	" lease_until = clock_timestamp() + $2 * interval '1 millisecond'" \
 	" WHERE relay_id = $1 RETURNING claim_id"
 
 /*
- * Dead: the lease ran out, or at once when the lock that the owner's session held is free.
- * $1 relay_id, $2 lock key. The try-lock ends with the transaction.
+ * Dead: the lease ran out, or at once when the lock that the owner's session held is
+ * free. $1 relay_id, $2 lock key. The try-lock ends with the transaction.
  */
-#define SQL_IS_DEAD                                                                          \
-	"(relay_id <> $1 AND (lease_until < clock_timestamp()"                               \
+#define SQL_IS_DEAD                                            \
+	"(relay_id <> $1 AND (lease_until < clock_timestamp()" \
 	" OR (has_session_lock AND pg_try_advisory_xact_lock_shared($2, relay_id))))"
 
 /* Under the claim lock. $3 name, $4 turn, $5 lease in ms, $6 has_session_lock. */
-#define SQL_ADOPT                                                                            \
-	"WITH dead AS MATERIALIZED (SELECT claim_id FROM message_log_claim"                  \
-	" WHERE " SQL_IS_DEAD " ORDER BY claim_id LIMIT 1 FOR UPDATE SKIP LOCKED)"           \
-	" UPDATE message_log_claim c SET relay_id = $1, relay_name = $3, turn = $4,"         \
-	" lease_until = clock_timestamp() + $5 * interval '1 millisecond',"                  \
-	" has_session_lock = $6, is_adopted = true"                                          \
-	" FROM dead WHERE c.claim_id = dead.claim_id"                                        \
+#define SQL_ADOPT                                                                    \
+	"WITH dead AS MATERIALIZED (SELECT claim_id FROM message_log_claim"          \
+	" WHERE " SQL_IS_DEAD " ORDER BY claim_id LIMIT 1 FOR UPDATE SKIP LOCKED)"   \
+	" UPDATE message_log_claim c SET relay_id = $1, relay_name = $3, turn = $4," \
+	" lease_until = clock_timestamp() + $5 * interval '1 millisecond',"          \
+	" has_session_lock = $6, is_adopted = true"                                  \
+	" FROM dead WHERE c.claim_id = dead.claim_id"                                \
 	" RETURNING c.claim_id, c.publishing_id"
 
 /*
- * Under the claim lock, so that every statement sees the claims before it. Only rows from the
- * low-water mark ($8, $9) on are read: index entries before it are dead, and while somebody
- * pins the vacuum horizon they pile up where every poll would walk them. The same for claims
+ * Under the claim lock, so that every statement sees the claims before it. Only rows from
+ * the low-water mark ($8, $9) on are read: index entries before it are dead, and while
+ * somebody pins the vacuum horizon they pile up where every poll would walk them. The
+ * same for claims
  * ($10), whose ids grow in commit order.
  *
  * $1 relay_id, $2 name, $3 turn, $4 lease in ms, $5 has_session_lock, $6 rows, $7 bytes,
  * $8 next_retry, $9 id, $10 claim_id, $11 the largest body that is fetched at all
  *
- * octet_length() of a bytea reads no TOAST. At least one row is taken, so that a row larger
- * than $7 travels alone.
+ * octet_length() of a bytea reads no TOAST. At least one row is taken, so that a row
+ * larger than $7 travels alone.
  */
-#define SQL_CLAIM                                                                            \
-	"WITH due AS MATERIALIZED (SELECT id, next_retry, row_number() OVER w AS n,"         \
-	" sum(size) OVER w AS total"                                                         \
-	" FROM (SELECT id, next_retry,"                                                      \
-	" CASE WHEN octet_length(payload) > $11 THEN 0 ELSE octet_length(payload) END"       \
-	" + coalesce(pg_column_size(headers), 0)"                                            \
-	" + coalesce(pg_column_size(properties), 0) AS size"                                 \
-	" FROM message_log WHERE status = 'sending' AND next_retry <= statement_timestamp()" \
-	" AND (next_retry, id) >= ($8, $9)"                                                  \
-	" AND id NOT IN (SELECT unnest(message_ids) FROM message_log_claim"                  \
-	" WHERE claim_id >= $10)"                                                            \
-	" ORDER BY next_retry, id LIMIT $6) AS first"                                        \
-	" WINDOW w AS (ORDER BY next_retry, id ROWS UNBOUNDED PRECEDING)),"                  \
-	" claim AS (INSERT INTO message_log_claim"                                           \
-	" (relay_id, relay_name, turn, message_ids, lease_until, has_session_lock)"          \
-	" SELECT $1, $2, $3, array_agg(id ORDER BY n),"                                      \
-	" clock_timestamp() + $4 * interval '1 millisecond', $5"                             \
-	" FROM due WHERE total <= $7 OR n = 1 HAVING count(*) > 0"                           \
-	" RETURNING claim_id, cardinality(message_ids) AS claimed)"                          \
-	" SELECT claim_id, claimed, (SELECT count(*) FROM due),"                             \
-	" (SELECT next_retry FROM due WHERE n = 1), (SELECT id FROM due WHERE n = 1),"       \
-	" (SELECT min(claim_id) FROM message_log_claim WHERE claim_id >= $10)"               \
+#define SQL_CLAIM                                                                      \
+	"WITH due AS MATERIALIZED (SELECT id, next_retry, row_number() OVER w AS n,"   \
+	" sum(size) OVER w AS total"                                                   \
+	" FROM (SELECT id, next_retry,"                                                \
+	" CASE WHEN octet_length(payload) > $11 THEN 0 ELSE octet_length(payload) END" \
+	" + coalesce(pg_column_size(headers), 0)"                                      \
+	" + coalesce(pg_column_size(properties), 0) AS size"                           \
+	" FROM message_log WHERE status = 'sending' AND next_retry <= "                \
+	"statement_timestamp()"                                                        \
+	" AND (next_retry, id) >= ($8, $9)"                                            \
+	" AND id NOT IN (SELECT unnest(message_ids) FROM message_log_claim"            \
+	" WHERE claim_id >= $10)"                                                      \
+	" ORDER BY next_retry, id LIMIT $6) AS first"                                  \
+	" WINDOW w AS (ORDER BY next_retry, id ROWS UNBOUNDED PRECEDING)),"            \
+	" claim AS (INSERT INTO message_log_claim"                                     \
+	" (relay_id, relay_name, turn, message_ids, lease_until, has_session_lock)"    \
+	" SELECT $1, $2, $3, array_agg(id ORDER BY n),"                                \
+	" clock_timestamp() + $4 * interval '1 millisecond', $5"                       \
+	" FROM due WHERE total <= $7 OR n = 1 HAVING count(*) > 0"                     \
+	" RETURNING claim_id, cardinality(message_ids) AS claimed)"                    \
+	" SELECT claim_id, claimed, (SELECT count(*) FROM due),"                       \
+	" (SELECT next_retry FROM due WHERE n = 1), (SELECT id FROM due WHERE n = 1)," \
+	" (SELECT min(claim_id) FROM message_log_claim WHERE claim_id >= $10)"         \
 	" FROM claim"
 
 /*
- * After the commit of the claim, never under its lock: a server that streams bodies to a slow
- * client would hold the lock, and every other relay, for as long. Rows that are not `sending`
- * any more (the application marked them itself) are left out, as are, in an adopted claim,
- * rows that its former owner already scheduled anew.
+ * After the commit of the claim, never under its lock: a server that streams bodies to a
+ * slow client would hold the lock, and every other relay, for as long. Rows that are not
+ * `sending` any more (the application marked them itself) are left out, as are, in an
+ * adopted claim, rows that its former owner already scheduled anew.
  *
  * $1 relay_id, $2 turn, $3 claim_id low-water mark, $4 the largest body to fetch
  */
-#define SQL_FETCH                                                                            \
-	"SELECT u.n, m.id, m.message_id, m.exchange, m.routing_key,"                         \
-	" CASE WHEN octet_length(m.payload) <= $4 THEN m.payload END,"                       \
-	" octet_length(m.payload)::bigint, m.content_type, m.headers::text,"                 \
-	" m.properties::text, m.try_count, c.claim_id"                                       \
-	" FROM message_log_claim c"                                                          \
-	" CROSS JOIN LATERAL unnest(c.message_ids) WITH ORDINALITY AS u (id, n)"             \
-	" JOIN message_log m ON m.id = u.id"                                                 \
-	" WHERE c.relay_id = $1 AND c.turn = $2 AND c.claim_id >= $3"                        \
+#define SQL_FETCH                                                                \
+	"SELECT u.n, m.id, m.message_id, m.exchange, m.routing_key,"             \
+	" CASE WHEN octet_length(m.payload) <= $4 THEN m.payload END,"           \
+	" octet_length(m.payload)::bigint, m.content_type, m.headers::text,"     \
+	" m.properties::text, m.try_count, c.claim_id"                           \
+	" FROM message_log_claim c"                                              \
+	" CROSS JOIN LATERAL unnest(c.message_ids) WITH ORDINALITY AS u (id, n)" \
+	" JOIN message_log m ON m.id = u.id"                                     \
+	" WHERE c.relay_id = $1 AND c.turn = $2 AND c.claim_id >= $3"            \
 	" AND m.status = 'sending' AND m.next_retry <= statement_timestamp()"
 
-/* --- going to sleep ---------------------------------------------------------------------- */
+/* --- going to sleep
+ * ---------------------------------------------------------------------- */
 
 /*
- * The bell; see schema/0003_doorbell.sql. 1: ours, writers will ring. 0: writers are under way
- * and will not. 2: another relay sleeps on it, so writers ring, and we hear it too.
+ * The bell; see schema/0003_doorbell.sql. 1: ours, writers will ring. 0: writers are
+ * under way and will not. 2: another relay sleeps on it, so writers ring, and we hear it
+ * too.
  */
-#define SQL_BELL_TAKE                                                                        \
-	"SELECT CASE WHEN pg_try_advisory_lock($1, 0) THEN 1"                                \
+#define SQL_BELL_TAKE                                         \
+	"SELECT CASE WHEN pg_try_advisory_lock($1, 0) THEN 1" \
 	" WHEN pg_try_advisory_xact_lock_shared($1, 0) THEN 0 ELSE 2 END"
 #define SQL_BELL_RELEASE "SELECT pg_advisory_unlock($1, 0)"
 
 /*
- * One statement a poll: in how many milliseconds (an hour at most) the first unclaimed row is
- * due, NULL when there is none; whether a dead relay's claim waits; whether there are claims
- * of other relays. $1 relay_id, $2 lock key.
+ * One statement a poll: in how many milliseconds (an hour at most) the first unclaimed
+ * row is due, NULL when there is none; whether a dead relay's claim waits; whether there
+ * are claims of other relays. $1 relay_id, $2 lock key.
  */
-#define SQL_PEEK                                                                             \
-	"SELECT (SELECT ceil(1000 * greatest(0, least(3600, extract(epoch FROM next_retry)"  \
-	" - extract(epoch FROM statement_timestamp()))))::bigint"                            \
-	" FROM message_log WHERE status = 'sending'"                                         \
-	" AND id NOT IN (SELECT unnest(message_ids) FROM message_log_claim)"                 \
-	" ORDER BY next_retry, id LIMIT 1),"                                                 \
+#define SQL_PEEK                                                                 \
+	"SELECT (SELECT ceil(1000 * greatest(0, least(3600, extract(epoch FROM " \
+	"next_retry)"                                                            \
+	" - extract(epoch FROM statement_timestamp()))))::bigint"                \
+	" FROM message_log WHERE status = 'sending'"                             \
+	" AND id NOT IN (SELECT unnest(message_ids) FROM message_log_claim)"     \
+	" ORDER BY next_retry, id LIMIT 1),"                                     \
 	" EXISTS (SELECT FROM message_log_claim WHERE " SQL_IS_DEAD ")"
 
 #endif

@@ -9,28 +9,26 @@
 #include "base/clock.h"
 #include "store/migrate.h"
 #include "store/pg.h"
+#include "store/settle.h"
 #include "store/sql.h"
 
 /* The server enforces statement_timeout; this much later we stop believing in it. */
 #define GRACE_MS 5000
 
-/* Attempts to take claims over without an answer; the oldest are forgotten, and their claims,
-   if there are any, are adopted like those of a dead relay. */
+/* Attempts to take claims over without an answer; the oldest are forgotten, and their
+   claims, if there are any, are adopted like those of a dead relay. */
 #define FORMER_IDS_MAX 16
-
-/* Statement texts of settling, by what has to be settled. */
-enum { SETTLE_CLOSE, SETTLE_KEEP, SETTLE_FORMS };
 
 struct store {
 	struct store_settings settings;
 	struct pg *pg;
 	struct pg_params params;
 	char *search_path;
-	char *settle_sql[SETTLE_FORMS][2]; /* [][1]: with refused rows */
+	char *settle_sql[2][2]; /* [keeps the claim][has refused rows] */
 
 	int32_t relay_id; /* of this session; 0: none yet */
-	/* Ids that our claims may stand under: the last session's, and those of later attempts
-	   whose take-over got no answer. */
+	/* Ids that our claims may stand under: the last session's, and those of later
+	   attempts whose take-over got no answer. */
 	int32_t former_ids[FORMER_IDS_MAX];
 	int former_count;
 	int32_t lock_key;
@@ -48,28 +46,13 @@ struct store {
 
 	/* Where the answers of the turn stand; -1: not asked for. */
 	struct {
-		int settle[STORE_SETTLE_MAX], name, renew, adopt, claim, fetch, bell, peek;
+		int settle[STORE_SETTLE_MAX], name, renew, adopt, claim, fetch, bell,
+			peek;
 	} at;
 };
 
-/* --- life -------------------------------------------------------------------------------- */
-
-static char *settle_text(bool keeps, bool deletes, bool refuses)
-{
-	struct buffer b = {0};
-	int first = keeps ? 5 : 4;
-	char *text;
-
-	buffer_printf(&b, "%s%s", keeps ? SQL_SETTLE_KEEP : SQL_SETTLE_CLOSE,
-		      deletes ? SQL_SETTLE_DELETE : SQL_SETTLE_MARK);
-	if (refuses)
-		buffer_printf(&b, SQL_SETTLE_REFUSED, first, first + 1, first + 2, first + 3,
-			      first + 4);
-	buffer_printf(&b, "%s", SQL_SETTLE_COUNTS);
-	text = xstrdup(buffer_text(&b));
-	buffer_release(&b);
-	return text;
-}
+/* --- life
+ * -------------------------------------------------------------------------------- */
 
 static char *search_path(const char *schema)
 {
@@ -88,7 +71,7 @@ struct store *store_new(const struct store_settings *settings)
 
 	s->settings = *settings;
 	s->search_path = search_path(settings->schema);
-	for (int keeps = 0; keeps < SETTLE_FORMS; keeps++) {
+	for (int keeps = 0; keeps < 2; keeps++) {
 		for (int refuses = 0; refuses < 2; refuses++)
 			s->settle_sql[keeps][refuses] =
 				settle_text(keeps, settings->deletes_sent, refuses);
@@ -107,7 +90,7 @@ void store_free(struct store *s)
 	store_close(s);
 	pg_free(s->pg);
 	pg_params_release(&s->params);
-	for (int keeps = 0; keeps < SETTLE_FORMS; keeps++) {
+	for (int keeps = 0; keeps < 2; keeps++) {
 		free(s->settle_sql[keeps][0]);
 		free(s->settle_sql[keeps][1]);
 	}
@@ -116,7 +99,8 @@ void store_free(struct store *s)
 	free(s);
 }
 
-/* Whether it was committed or not: settling again is safe, since it is bound to the claim. */
+/* Whether it was committed or not: settling again is safe, since it is bound to the
+ * claim. */
 static void take_back(struct store_turn *t)
 {
 	for (int i = 0; i < t->settle_count; i++)
@@ -169,7 +153,8 @@ int32_t store_relay_id(const struct store *s)
 	return s->relay_id;
 }
 
-/* --- statements -------------------------------------------------------------------------- */
+/* --- statements
+ * -------------------------------------------------------------------------- */
 
 static bool has_session(const struct store *s)
 {
@@ -181,7 +166,8 @@ static void add_settings(struct store *s)
 	char statement_ms[16], lock_ms[16], idle_ms[16];
 	struct pg_params *p = &s->params;
 
-	snprintf(statement_ms, sizeof(statement_ms), "%d", s->settings.statement_timeout_ms);
+	snprintf(statement_ms, sizeof(statement_ms), "%d",
+		 s->settings.statement_timeout_ms);
 	snprintf(lock_ms, sizeof(lock_ms), "%d", s->settings.lock_timeout_ms);
 	snprintf(idle_ms, sizeof(idle_ms), "%d", s->settings.statement_timeout_ms);
 	pg_params_clear(p);
@@ -219,7 +205,8 @@ static int answer_timeout_ms(const struct store *s)
 	return s->settings.statement_timeout_ms + GRACE_MS;
 }
 
-/* --- opening ----------------------------------------------------------------------------- */
+/* --- opening
+ * ----------------------------------------------------------------------------- */
 
 static int check_version(struct store *s, const struct pg_result *r, struct error *err)
 {
@@ -359,93 +346,17 @@ int store_open(struct store *s, struct batch *const *batches, int count, bool *l
 	return 0;
 }
 
-/* --- a turn ------------------------------------------------------------------------------ */
-
-static void add_ids(struct pg_params *p, const struct batch *b, bool sent)
-{
-	size_t count = 0;
-
-	for (int i = 0; i < b->count; i++) {
-		const struct row *r = &b->rows[i];
-
-		count += r->state == ROW_DECIDED && (r->decision.fate == FATE_SENT) == sent;
-	}
-	pg_params_int8_array(p, count);
-	for (int i = 0; i < b->count; i++) {
-		const struct row *r = &b->rows[i];
-
-		if (r->state == ROW_DECIDED && (r->decision.fate == FATE_SENT) == sent)
-			pg_params_element_int8(p, r->id);
-	}
-	pg_params_array_end(p);
-}
-
-/* The next row at or after `i` that was decided otherwise than sent, or NULL. */
-static const struct row *next_refused(const struct batch *b, int *i)
-{
-	for (; *i < b->count; (*i)++) {
-		const struct row *r = &b->rows[*i];
-
-		if (r->state == ROW_DECIDED && r->decision.fate != FATE_SENT) {
-			(*i)++;
-			return r;
-		}
-	}
-	return NULL;
-}
-
-static size_t count_refused(const struct batch *b)
-{
-	size_t count = 0;
-	int i = 0;
-
-	while (next_refused(b, &i))
-		count++;
-	return count;
-}
-
-static void add_refused(struct pg_params *p, const struct batch *b, size_t count)
-{
-	const struct row *r;
-
-	add_ids(p, b, false);
-	pg_params_text_array(p, count);
-	for (int i = 0; (r = next_refused(b, &i));)
-		pg_params_element_text(p, r->decision.fate == FATE_FAILED ? "failed"
-									   : "sending");
-	pg_params_array_end(p);
-	pg_params_int8_array(p, count);
-	for (int i = 0; (r = next_refused(b, &i));)
-		pg_params_element_int8(p, r->decision.charge);
-	pg_params_array_end(p);
-	pg_params_int8_array(p, count);
-	for (int i = 0; (r = next_refused(b, &i));)
-		pg_params_element_int8(p, r->decision.delay_ms);
-	pg_params_array_end(p);
-	pg_params_text_array(p, count);
-	for (int i = 0; (r = next_refused(b, &i));)
-		pg_params_element_text(p, r->reason ? r->reason : "");
-	pg_params_array_end(p);
-}
+/* --- a turn
+ * ------------------------------------------------------------------------------ */
 
 static int add_settle(struct store *s, struct batch *b, bool keep, int64_t publishing_id)
 {
-	struct pg_params *p = &s->params;
-	size_t refused = count_refused(b);
+	bool refuses;
 
-	pg_params_clear(p);
-	pg_params_int8(p, b->claim_id);
-	pg_params_int4(p, s->relay_id);
-	add_ids(p, b, true);
-	if (keep && publishing_id)
-		pg_params_int8(p, publishing_id);
-	else if (keep)
-		pg_params_int8_null(p);
-	if (refused)
-		add_refused(p, b, refused);
+	refuses = settle_params(&s->params, b, s->relay_id, keep, publishing_id);
 	/* What is decided from here on is for the next settlement. */
 	batch_move_all(b, ROW_DECIDED, ROW_SETTLING);
-	return pg_add(s->pg, s->settle_sql[keep ? SETTLE_KEEP : SETTLE_CLOSE][refused > 0], p);
+	return pg_add(s->pg, s->settle_sql[keep][refuses], &s->params);
 }
 
 static int add_renew(struct store *s)
@@ -581,7 +492,8 @@ bool store_turn_is_busy(const struct store *s)
 	return s->turn != NULL;
 }
 
-/* --- answers ----------------------------------------------------------------------------- */
+/* --- answers
+ * ----------------------------------------------------------------------------- */
 
 static bool is_mine(const struct store *s, int index)
 {

@@ -9,17 +9,18 @@
 
 /*
  * The verbs of message_log over one database session: settle, renew, adopt, claim, fetch,
- * sleep. Everything that is to happen at one moment goes into one struct store_turn and one
- * round trip; the broker works meanwhile.
+ * sleep. Everything that is to happen at one moment goes into one struct store_turn and
+ * one round trip; the broker works meanwhile.
  *
  *   store_open()                                       blocks, bounded
  *   store_turn_begin(&turn); until store_turn_poll() != 0: poll(2) store_fd()
  *   …the turn's answer…
  *   store_close()
  *
- * After any -1 the session is unusable: store_close(), wait, store_open(). Batches stay valid
- * over that: store_open() takes their claims over into the new session, and a settlement whose
- * answer was lost is simply sent again, since settling is bound to the claim.
+ * After any -1 the session is unusable: store_close(), wait, store_open(). Batches stay
+ * valid over that: store_open() takes their claims over into the new session, and a
+ * settlement whose answer was lost is simply sent again, since settling is bound to the
+ * claim.
  *
  * Who owns what: batches belong to the caller. One thread.
  */
@@ -51,28 +52,31 @@ enum store_bell {
 
 struct store_turn {
 	/* What to do, in this order. Asking for nothing is a bug. */
-	struct batch *settle[STORE_SETTLE_MAX]; /* their DECIDED rows; the claim goes, and rows
-						   without a fate are free for anyone */
+	struct batch
+		*settle[STORE_SETTLE_MAX]; /* their DECIDED rows; the claim goes, and rows
+					      without a fate are free for anyone */
 	int settle_count;
-	struct batch *name;   /* adopted: settle its DECIDED rows, keep the claim, and name ... */
+	struct batch *
+		name; /* adopted: settle its DECIDED rows, keep the claim, and name ... */
 	int64_t publishing_id; /* ... this row in it, 0 for none */
-	bool renew;           /* the lease of every claim we hold */
-	bool adopt;           /* one dead claim, if there is any; not together with claim */
-	int claim_limit;      /* rows; 0: no claim */
-	bool full_read;       /* claim from the very beginning, not the low-water mark */
-	bool wake;            /* give the bell back; a claim does so, too */
-	bool peek;            /* look when the next row is due */
-	bool sleep;           /* with peek: take the bell first */
+	bool renew;            /* the lease of every claim we hold */
+	bool adopt;      /* one dead claim, if there is any; not together with claim */
+	int claim_limit; /* rows; 0: no claim */
+	bool full_read;  /* claim from the very beginning, not the low-water mark */
+	bool wake;       /* give the bell back; a claim does so, too */
+	bool peek;       /* look when the next row is due */
+	bool sleep;      /* with peek: take the bell first */
 
 	/* What came of it; valid when store_turn_poll() has returned 1. */
-	bool settled[STORE_SETTLE_MAX]; /* false: the claim is gone, nothing was changed */
+	bool settled[STORE_SETTLE_MAX]; /* false: the claim is gone, nothing was
+					 changed */
 	bool named;
 	struct batch *claimed; /* by claim or adopt; NULL: nothing. The caller's now. */
-	int due;              /* rows that the claim found, at most claim_limit */
-	int64_t next_due_ms;  /* of peek: from now; -1: nothing is scheduled */
-	bool has_dead;        /* of peek: a dead relay's claim can be adopted */
+	int due;               /* rows that the claim found, at most claim_limit */
+	int64_t next_due_ms;   /* of peek: from now; -1: nothing is scheduled */
+	bool has_dead;         /* of peek: a dead relay's claim can be adopted */
 	enum store_bell bell;
-	int64_t *renewed;     /* claim ids, until the next turn begins */
+	int64_t *renewed; /* claim ids, until the next turn begins */
 	int renewed_count;
 };
 
@@ -83,9 +87,9 @@ void store_free(struct store *s);
 
 /*
  * Connects, checks the schema's version, takes a fresh relay_id and moves the claims of
- * `batches` to it. lost[i] is set when the claim of batches[i] is gone: settled by a commit
- * whose answer we never saw, or adopted. Blocks up to connect_timeout_ms and then up to
- * statement_timeout_ms.
+ * `batches` to it. lost[i] is set when the claim of batches[i] is gone: settled by a
+ * commit whose answer we never saw, or adopted. Blocks up to connect_timeout_ms and then
+ * up to statement_timeout_ms.
  */
 int store_open(struct store *s, struct batch *const *batches, int count, bool *lost,
 	       int stop_fd, struct error *err);

@@ -1,7 +1,8 @@
 /*
  * The ceiling: a plain librabbitmq publisher with confirms, mandatory and persistent, no
- * database. `bare AMQP_URL QUEUE COUNT BODY_BYTES [WINDOW]` publishes to the default exchange,
- * keeps at most WINDOW (4096) messages unconfirmed, and prints messages per second.
+ * database. `bare AMQP_URL QUEUE COUNT BODY_BYTES [WINDOW]` publishes to the default
+ * exchange, keeps at most WINDOW (4096) messages unconfirmed, and prints messages per
+ * second.
  */
 #include <amqp.h>
 #include <amqp_tcp_socket.h>
@@ -51,7 +52,8 @@ static amqp_connection_state_t connect_to(char *url)
 	return c;
 }
 
-/* Reads one frame and returns the tag it confirms. Anything but an ack is an error here. */
+/* Reads one frame and returns the tag it confirms. Anything but an ack is an error here.
+ */
 static uint64_t read_ack(amqp_connection_state_t c)
 {
 	amqp_frame_t frame;
@@ -86,14 +88,16 @@ int main(int argc, char **argv)
 	c = connect_to(argv[1]);
 	properties._flags = AMQP_BASIC_DELIVERY_MODE_FLAG | AMQP_BASIC_MESSAGE_ID_FLAG;
 	properties.delivery_mode = 2;
-	properties.message_id = amqp_cstring_bytes("01234567-89ab-cdef-0123-456789abcdef");
+	properties.message_id =
+		amqp_cstring_bytes("01234567-89ab-cdef-0123-456789abcdef");
 	began = seconds();
 	while (last < count) {
-		/* The highest confirmed tag stands for all below it: good enough for a ceiling. */
+		/* The highest confirmed tag stands for all below it: good enough for a
+		 * ceiling. */
 		while (published < count && published - last < window) {
 			if (amqp_basic_publish(c, 1, amqp_empty_bytes,
-					       amqp_cstring_bytes(argv[2]), 1, 0, &properties,
-					       body) != AMQP_STATUS_OK)
+					       amqp_cstring_bytes(argv[2]), 1, 0,
+					       &properties, body) != AMQP_STATUS_OK)
 				die("publish failed");
 			published++;
 		}

@@ -1,0 +1,26 @@
+#ifndef STORE_SETTLE_H
+#define STORE_SETTLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "store/batch.h"
+#include "store/pg.h"
+
+/*
+ * The settlement of one batch as a statement and its parameters: the DECIDED rows, those
+ * that were sent and those that were not, bound to the claim. See SQL_SETTLE_CLOSE in
+ * sql.h.
+ */
+
+/* The caller frees it. */
+char *settle_text(bool keeps_claim, bool deletes_sent, bool has_refused);
+
+/*
+ * Fills `p`; publishing_id (0: none) counts only with keeps_claim. Returns whether there
+ * are refused rows, which decides about the text that fits.
+ */
+bool settle_params(struct pg_params *p, const struct batch *b, int32_t relay_id,
+		   bool keeps_claim, int64_t publishing_id);
+
+#endif
