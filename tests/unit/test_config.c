@@ -171,6 +171,9 @@ static const struct {
 	 "3:5: broker.tls.verfy: unknown key, did you mean broker.tls.verify?"},
 	{"broker:\n  verify: false\n",
 	 "2:3: broker.verify: unknown key, did you mean broker.tls.verify?"},
+	{"lag: {}\n", "1:1: lag: unknown key, did you mean log?"},
+	{"lab: {}\n", "1:1: lab: unknown key"},
+	{"data: {}\n", "1:1: data: unknown key"},
 	{"http:\n  listen: 1\n", "1:1: http: unknown key"},
 	{"relay.lease: 5s\n",
 	 "1:1: relay.lease: unknown key; sections are nested lines, not dots"},
@@ -273,6 +276,8 @@ static const struct {
 	{URLS "retry:\n  max_delay: 1s\n",
 	 "3:3: retry.max_delay: retry.max_delay is shorter than retry.first_delay"},
 	{URLS "relay:\n  name: \"a\\tb\"\n", "3:3: relay.name: must be printable ASCII, "
+					     "since PostgreSQL's application_name is"},
+	{URLS "relay:\n  name: \"\\x7f\"\n", "3:3: relay.name: must be printable ASCII, "
 					     "since PostgreSQL's application_name is"},
 	{URLS "relay:\n  name: \xc3\xa4\n", "3:3: relay.name: must be printable ASCII, "
 					    "since PostgreSQL's application_name is"},
@@ -420,6 +425,24 @@ START_TEST(another_kind_brings_other_keys)
 	ck_assert_int_eq(c->driver, 1);
 	ck_assert_str_eq(((struct fake_queue *)c->driver_config)->name, "coo");
 	config_free(c);
+}
+END_TEST
+
+START_TEST(a_single_key_is_filled_only_when_tree_and_tables_have_it)
+{
+	struct fake f = {0};
+	struct table tables[] = {{"", fake_options, &f}, {0}};
+	static const char text[] = "token: x\nother: y\n";
+	struct error err;
+	struct yaml_node *root = yaml_parse("f", text, strlen(text), &err);
+
+	ck_assert_int_eq(table_fill_key(tables, "f", root, "other", &err), 0);
+	ck_assert_int_eq(table_fill_key(tables, "f", root, "extra", &err), 0);
+	ck_assert_ptr_null(f.token);
+	ck_assert_int_eq(table_fill_key(tables, "f", root, "token", &err), 0);
+	ck_assert_str_eq(f.token, "x");
+	option_release(fake_options, &f);
+	yaml_node_free(root);
 }
 END_TEST
 
@@ -673,6 +696,7 @@ Suite *unit_suite(void)
 	tcase_add_test(files, every_key_reaches_its_member);
 	tcase_add_test(files, the_driver_gets_its_own_keys);
 	tcase_add_test(files, another_kind_brings_other_keys);
+	tcase_add_test(files, a_single_key_is_filled_only_when_tree_and_tables_have_it);
 	tcase_add_test(files, sections_with_nothing_in_them_keep_the_defaults);
 	tcase_add_test(files, a_relay_without_a_name_is_called_like_its_host);
 	tcase_add_test(files,

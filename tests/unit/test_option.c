@@ -371,6 +371,7 @@ static const struct {
 	{"amqp://app:hunter2@mq:5672/orders", "amqp://app:***@mq:5672/orders"},
 	{"amqps://app:@mq/%2f", "amqps://app:***@mq/%2f"},
 	{"amqp://:hunter2@mq", "amqp://:***@mq"},
+	{"a+b.c-d://app:hunter2@mq", "a+b.c-d://app:***@mq"},
 	{"amqp://app:hunter2@[::1]:5672/", "amqp://app:***@[::1]:5672/"},
 	{"postgresql://[::1]:5432/db", "postgresql://[::1]:5432/db"},
 	{"postgresql://a:hunter2@h1:1,h2:2/db", "postgresql://a:***@h1:1,h2:2/db"},
