@@ -39,9 +39,11 @@ title() {
     printf '\n== %s\n' "$*"
 }
 
-# build SANITIZERS: "" for the release build
+# build SANITIZERS TARGET…: "" for the release build
 build() {
-    make -s -j2 DEVELOPER=1 SANITIZE="$1" all unit-tests || exit 1
+    sanitizers=$1
+    shift
+    make -s -j2 DEVELOPER=1 SANITIZE="$sanitizers" "$@" || exit 1
 }
 
 # count_unit NAME COMMAND…: believes Check's own line, "100%: Checks: 7, Failures: 0, Errors: 0".
@@ -78,11 +80,11 @@ unit_suite() {
 
 unit() {
     title "unit tests"
-    build ""
+    build "" unit-tests
     unit_suite build
     for sanitizers in address,undefined thread; do
         title "unit tests with SANITIZE=$sanitizers"
-        build "$sanitizers"
+        build "$sanitizers" unit-tests
         unit_suite "build-$(echo $sanitizers | tr , -)"
     done
     title "unit tests under valgrind"
@@ -92,8 +94,8 @@ unit() {
 
 integration() {
     title "integration tests: starting a private PostgreSQL and RabbitMQ"
-    build ""
-    [ -n "${RELAY-}" ] || build address,undefined
+    build "" all
+    [ -n "${RELAY-}" ] || build address,undefined all
     mkdir "$scratch/servers"
     sh deploy/servers.sh start "$scratch/servers" || exit 1
     SERVERS="$scratch/servers" RELAY="${RELAY:-build-address-undefined/outbox-relay}" \
