@@ -9,6 +9,7 @@
 
 static volatile sig_atomic_t stop_count;
 static volatile sig_atomic_t reload;
+static volatile sig_atomic_t is_readable;
 static int wake_pipe[2] = {-1, -1};
 
 static void on_signal(int signal)
@@ -19,6 +20,7 @@ static void on_signal(int signal)
 		reload = 1;
 	else if (stop_count++)
 		_exit(128 + signal);
+	is_readable = 1;
 	/* A full pipe is readable already. */
 	if (write(wake_pipe[1], "", 1) < 0)
 		errno = 0;
@@ -60,6 +62,9 @@ void stop_drain(void)
 {
 	char bytes[64];
 
+	if (!is_readable)
+		return;
+	is_readable = 0;
 	while (read(wake_pipe[0], bytes, sizeof(bytes)) > 0)
 		;
 }

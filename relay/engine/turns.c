@@ -123,8 +123,8 @@ static void plan_claim(struct turns *t, int64_t now_ms)
 
 	if (t->appetite == APPETITE_ASLEEP && now_ms >= t->sleep_until_ms)
 		t->appetite = APPETITE_DROWSY;
-	/* Asleep, the peek of each poll tells. */
-	if (t->appetite != APPETITE_ASLEEP && now_ms >= t->adopt_at_ms) {
+	/* With nothing to claim, the peek of each poll tells. */
+	if (t->appetite == APPETITE_AWAKE && now_ms >= t->adopt_at_ms) {
 		turn->adopt = true;
 		return;
 	}
@@ -328,12 +328,12 @@ static void take_peek(struct turns *t)
 
 	if (turn->has_dead)
 		t->adopt_at_ms = 0;
-	if (turn->next_due_ms == 0) {
+	if (turn->has_dead || turn->next_due_ms == 0) {
 		t->appetite = APPETITE_AWAKE;
 		t->full_read = true;
 		return;
 	}
-	t->is_empty = !turn->has_dead && t->work->count == 0;
+	t->is_empty = t->work->count == 0;
 	if (turn->bell == STORE_BELL_WRITERS) {
 		pause_shortly(t);
 		return;
