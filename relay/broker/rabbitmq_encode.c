@@ -65,6 +65,18 @@ static int check_sizes(const struct message *msg, struct error *err)
 	return 0;
 }
 
+/* JSON is hardly ever longer than eight times what it becomes; what is need not be parsed. */
+static int check_json(const struct rabbitmq_encode *e, const struct message *msg,
+		      struct error *err)
+{
+	size_t most = 8 * e->frame_max;
+
+	if (msg->headers.size <= most && msg->properties.size <= most)
+		return 0;
+	return error_set(err, ERROR_CONFIG,
+			 "headers or properties have more than %zu bytes", most);
+}
+
 static int collect_properties(struct rabbitmq_encode *e, const struct message *msg,
 			      amqp_basic_properties_t *out, struct error *err)
 {
@@ -153,7 +165,8 @@ int rabbitmq_encode_begin(struct rabbitmq_encode *e, const struct message *msg,
 	char *start, *end;
 
 	assert(!e->is_busy);
-	if (check_sizes(msg, err) < 0 || collect_properties(e, msg, &properties, err) < 0)
+	if (check_sizes(msg, err) < 0 || check_json(e, msg, err) < 0 ||
+	    collect_properties(e, msg, &properties, err) < 0)
 		return -1;
 	start = buffer_reserve(out, PUBLISH_MAX + header_max);
 	end = put_publish(start, e->channel, msg);
