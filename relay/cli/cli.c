@@ -35,25 +35,19 @@ static const struct option_row {
 
 static const struct command commands[] = {
 	{"run", "carry rows to the broker, until stopped",
-	 "Runs in the foreground and logs to standard error. SIGTERM and SIGINT stop it: "
-	 "what is\n"
-	 "in flight is waited for and settled, at most relay.shutdown_timeout long; a "
-	 "second\n"
-	 "signal ends it at once. SIGHUP loads the configuration anew; an invalid file "
-	 "changes\n"
-	 "nothing.\n",
+	 "Runs in the foreground and logs to standard error. SIGTERM and SIGINT stop it: what\n"
+	 "is in flight is waited for and settled, at most relay.shutdown_timeout long; a\n"
+	 "second signal ends it at once. SIGHUP loads the configuration anew; an invalid file\n"
+	 "changes nothing.\n",
 	 "ceh", cmd_run},
 	{"check", "validate the configuration, then look at database and broker",
-	 "Changes nothing. Exits 0 when a relay would run, 78 when the configuration is "
-	 "wrong and\n"
-	 "69 when anything else is missing; each finding is a line.\n",
+	 "Changes nothing. Exits 0 when a relay would run, 78 when the configuration is wrong\n"
+	 "and 69 when anything else is missing; each finding is a line.\n",
 	 "cjh", cmd_check},
 	{"migrate", "create or upgrade the tables",
-	 "Applies the migrations that are missing, each in a transaction; safe to run "
-	 "again and\n"
-	 "by several at once. With --print, the SQL of all of them goes to standard "
-	 "output, for\n"
-	 "psql or a migration tool.\n",
+	 "Applies the migrations that are missing, each in a transaction; safe to run again\n"
+	 "and by several at once. With --print, the SQL of all of them goes to standard\n"
+	 "output, for psql or a migration tool.\n",
 	 "cdprh", cmd_migrate},
 };
 

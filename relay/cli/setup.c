@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/buffer.h"
+#include "store/pg.h"
 
 /* The drivers as the configuration wants to see them. Built once; the process owns it. */
 static const struct config_driver *config_drivers(void)
@@ -26,9 +27,15 @@ static const struct config_driver *config_drivers(void)
 	return list;
 }
 
+static int check_database(const struct config *c, struct error *err)
+{
+	return pg_check_url(c->database.url, err) < 0 ? error_wrap(err, "database.url")
+						      : 0;
+}
+
 struct config *setup_config(const struct cli *cli, struct error *err)
 {
-	return config_load(cli->config_path, config_drivers(), err);
+	return config_load(cli->config_path, config_drivers(), check_database, err);
 }
 
 struct config *setup_config_or_say(const struct cli *cli)

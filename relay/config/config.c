@@ -198,28 +198,39 @@ static int check_delays(const struct config *c, const struct yaml_node *root,
 			  "%s: retry.max_delay is shorter than retry.first_delay", key);
 }
 
+/* A text that begins with the key at fault, "broker.urls[0]: …", is given its place. */
+static int place(const struct config *c, const struct yaml_node *root,
+		 const struct error *reason, struct error *err)
+{
+	char *key = xasprintf("%.*s", (int)strcspn(reason->text, "[:"), reason->text);
+
+	yaml_error(c->path, table_position(root, key), err, "%s", reason->text);
+	free(key);
+	return -1;
+}
+
 static int check_driver(const struct config *c, const struct yaml_node *root,
 			struct error *err)
 {
 	const struct config_driver *driver = &c->drivers[c->driver];
 	struct error reason;
-	char *key;
 
 	if (!driver->check || driver->check(c->driver_config, &reason) == 0)
 		return 0;
-	key = xasprintf("%.*s", (int)strcspn(reason.text, "[:"), reason.text);
-	yaml_error(c->path, table_position(root, key), err, "%s", reason.text);
-	free(key);
-	return -1;
+	return place(c, root, &reason, err);
 }
 
 /* What no single key can tell. */
 static int validate(const struct config *c, const struct yaml_node *root,
-		    struct error *err)
+		    config_check *check, struct error *err)
 {
+	struct error reason;
+
 	if (check_name(c, root, err) < 0 || check_pooling(c, root, err) < 0 ||
 	    check_delays(c, root, err) < 0)
 		return -1;
+	if (check && check(c, &reason) < 0)
+		return place(c, root, &reason, err);
 	return check_driver(c, root, err);
 }
 
@@ -234,7 +245,8 @@ static void default_name(struct config *c)
 	c->relay.name = xstrdup(*host ? host : "outbox-relay");
 }
 
-static int fill(struct config *c, const struct yaml_node *root, struct error *err)
+static int fill(struct config *c, const struct yaml_node *root, config_check *check,
+		struct error *err)
 {
 	struct table tables[3];
 
@@ -245,11 +257,11 @@ static int fill(struct config *c, const struct yaml_node *root, struct error *er
 	if (table_fill(tables, c->path, root, err) < 0)
 		return -1;
 	default_name(c);
-	return validate(c, root, err);
+	return validate(c, root, check, err);
 }
 
 struct config *config_load(const char *path, const struct config_driver *drivers,
-			   struct error *err)
+			   config_check *check, struct error *err)
 {
 	struct yaml_node *root = yaml_read(path, err);
 	struct config *c;
@@ -259,7 +271,7 @@ struct config *config_load(const char *path, const struct config_driver *drivers
 	c = xcalloc(1, sizeof(*c));
 	c->path = xstrdup(path);
 	c->drivers = drivers;
-	if (fill(c, root, err) < 0) {
+	if (fill(c, root, check, err) < 0) {
 		config_free(c);
 		c = NULL;
 	}

@@ -90,12 +90,16 @@ struct config_driver {
 	int (*check)(const void *config, struct error *err);
 };
 
+/* As above, for what the caller knows of the other keys. */
+typedef int config_check(const struct config *c, struct error *err);
+
 /*
- * Reads the file. `drivers` ends with a name of NULL and must outlive the config. Returns
- * NULL and ERROR_CONFIG when the file is refused. Blocks only for reading regular files.
+ * Reads the file. `drivers` ends with a name of NULL and must outlive the config; `check`
+ * may be NULL. Returns NULL and ERROR_CONFIG when the file is refused. Blocks only for
+ * reading regular files.
  */
 struct config *config_load(const char *path, const struct config_driver *drivers,
-			   struct error *err);
+			   config_check *check, struct error *err);
 void config_free(struct config *c);
 
 /*

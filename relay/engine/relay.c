@@ -204,8 +204,10 @@ static void keep_connected(struct relay *r)
 	   database. */
 	int watch = r->phase == PHASE_RUNNING ? stop_fd() : -1;
 
+	int64_t until_ms = r->phase == PHASE_RUNNING ? CLOCK_NEVER : r->release_until_ms;
+
 	if (r->phase != PHASE_RELEASING || r->work.count)
-		turns_open(&r->turns, watch);
+		turns_open(&r->turns, clock_wait_ms(until_ms, clock_ms()), watch);
 	if (r->phase == PHASE_RUNNING)
 		sender_open(&r->sender, watch);
 }

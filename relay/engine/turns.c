@@ -43,6 +43,7 @@ void turns_init(struct turns *t, const struct turns_settings *settings,
  */
 static void give_up_batch(struct batch *b)
 {
+	b->is_lost = true;
 	batch_move_all(b, ROW_WAITING, ROW_SETTLED);
 }
 
@@ -53,15 +54,15 @@ static void lost(struct turns *t, const struct error *err)
 	link_down(&t->link, err);
 }
 
-void turns_open(struct turns *t, int stop_fd)
+void turns_open(struct turns *t, int timeout_ms, int stop_fd)
 {
 	bool gone[WORK_BATCHES_MAX] = {false};
 	struct error err;
 
 	if (!link_is_due(&t->link, clock_ms()))
 		return;
-	if (store_open(t->store, t->work->batches, t->work->count, gone, stop_fd, &err) <
-	    0) {
+	if (store_open(t->store, t->work->batches, t->work->count, gone, timeout_ms,
+		       stop_fd, &err) < 0) {
 		if (err.kind != ERROR_STOPPED)
 			link_down(&t->link, &err);
 		return;
@@ -105,15 +106,15 @@ static void plan_renew(struct turns *t, int64_t now_ms)
 	for (int i = 0; i < t->work->count; i++) {
 		int64_t left_ms = t->work->batches[i]->lease_deadline_ms - now_ms;
 
-		if (left_ms < t->settings.lease_ms * 2 / 3)
+		if (left_ms <= t->settings.lease_ms * 2 / 3)
 			t->turn.renew = true;
 	}
 }
 
-static bool has_room(const struct turns *t)
+/* What is about to be settled makes room. */
+static bool has_room(const struct turns *t, int settling)
 {
-	/* What is about to be settled makes room. */
-	return t->work->count - t->turn.settle_count < WORK_BATCHES_MAX &&
+	return t->work->count - settling < WORK_BATCHES_MAX &&
 	       work_open_batches(t->work) < OPEN_BATCHES_MAX && !work_has_alone(t->work);
 }
 
@@ -121,8 +122,11 @@ static void plan_claim(struct turns *t, int64_t now_ms)
 {
 	struct store_turn *turn = &t->turn;
 
-	if (t->appetite == APPETITE_ASLEEP && now_ms >= t->sleep_until_ms)
+	if (t->appetite == APPETITE_ASLEEP && now_ms >= t->sleep_until_ms) {
 		t->appetite = APPETITE_DROWSY;
+		if (t->has_bell) /* a whole sleep without a ring */
+			t->pauses = 0;
+	}
 	/* With nothing to claim, the peek of each poll tells. */
 	if (t->appetite == APPETITE_AWAKE && now_ms >= t->adopt_at_ms) {
 		turn->adopt = true;
@@ -136,6 +140,17 @@ static void plan_claim(struct turns *t, int64_t now_ms)
 		turn->peek = true;
 		turn->sleep = t->settings.wants_bell;
 	}
+}
+
+/* Writers shall not ring for a relay that is awake, or could not send anyway. */
+static void plan_wake(struct turns *t)
+{
+	if (!t->may_claim)
+		t->appetite = APPETITE_AWAKE;
+	if (t->appetite != APPETITE_AWAKE)
+		return;
+	t->has_bell = false;
+	t->turn.wake = store_has_bell(t->store);
 }
 
 static bool has_anything(const struct store_turn *turn)
@@ -159,17 +174,11 @@ void turns_begin(struct turns *t, bool may_claim, bool release,
 		t->turn.publishing_id = unnamed->id;
 	}
 	plan_renew(t, now_ms);
-	/* Writers shall not ring for a relay that could not send anyway. */
-	if (!t->may_claim && t->has_bell) {
-		t->turn.wake = true;
-		t->appetite = APPETITE_AWAKE;
-	}
-	if (t->may_claim && has_room(t))
+	if (t->may_claim && has_room(t, t->turn.settle_count))
 		plan_claim(t, now_ms);
+	plan_wake(t);
 	if (!has_anything(&t->turn))
 		return;
-	if (t->turn.claim_limit || t->turn.wake)
-		t->has_bell = false;
 	t->turn_began_ms = now_ms;
 	store_turn_begin(t->store, &t->turn);
 }
@@ -338,7 +347,6 @@ static void take_peek(struct turns *t)
 		pause_shortly(t);
 		return;
 	}
-	t->pauses = 0;
 	if (turn->next_due_ms > 0)
 		until_ms = clock_min(until_ms, now_ms + turn->next_due_ms);
 	fall_asleep(t, until_ms, turn->bell != STORE_BELL_NONE);
@@ -404,7 +412,7 @@ int64_t turns_due_ms(const struct turns *t)
 	for (int i = 0; i < t->work->count; i++)
 		due_ms = clock_min(due_ms, t->work->batches[i]->lease_deadline_ms -
 						   t->settings.lease_ms * 2 / 3);
-	if (t->appetite == APPETITE_ASLEEP && t->may_claim)
+	if (t->appetite == APPETITE_ASLEEP && t->may_claim && has_room(t, 0))
 		due_ms = clock_min(due_ms, t->sleep_until_ms);
 	return due_ms;
 }

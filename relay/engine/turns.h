@@ -64,8 +64,8 @@ void turns_init(struct turns *t, const struct turns_settings *settings,
 		struct store *store, struct work *work, struct counts *counts,
 		struct report *report);
 
-/* Opens when it is due; batches whose claim is gone are given up. */
-void turns_open(struct turns *t, int stop_fd);
+/* Opens when it is due, in timeout_ms at most; batches whose claim is gone are given up. */
+void turns_open(struct turns *t, int timeout_ms, int stop_fd);
 
 void turns_close(struct turns *t);
 

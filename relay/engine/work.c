@@ -51,7 +51,7 @@ int work_in_flight(const struct work *w)
 bool work_has_alone(const struct work *w)
 {
 	for (int i = 0; i < w->count; i++) {
-		if (w->batches[i]->alone)
+		if (w->batches[i]->alone && !w->batches[i]->is_settling)
 			return true;
 	}
 	return false;
@@ -64,7 +64,9 @@ static struct row *next_alone(struct work *w, struct batch **batch)
 	for (int i = 0; i < w->count; i++) {
 		struct batch *b = w->batches[i];
 
-		for (int k = b->first_waiting; b->alone && k < b->count; k++) {
+		if (!b->alone || b->is_settling)
+			continue;
+		for (int k = b->first_waiting; k < b->count; k++) {
 			if (b->rows[k].state == ROW_WAITING && b->rows[k].is_alone) {
 				*batch = b;
 				return &b->rows[k];
@@ -81,7 +83,7 @@ struct row *work_next(struct work *w, struct batch **batch)
 	for (int i = 0; i < w->count; i++) {
 		struct batch *b = w->batches[i];
 
-		if (b->first_waiting < b->count) {
+		if (b->first_waiting < b->count && !b->is_settling) {
 			*batch = b;
 			return &b->rows[b->first_waiting];
 		}

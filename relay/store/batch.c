@@ -29,6 +29,8 @@ void batch_set_state(struct batch *b, struct row *row, enum row_state state)
 {
 	int index = (int)(row - b->rows);
 
+	if (state == ROW_WAITING && b->is_lost)
+		state = ROW_SETTLED;
 	b->in_state[row->state]--;
 	b->in_state[state]++;
 	if (row->is_alone)

@@ -49,8 +49,11 @@ struct pg_result;
 struct batch {
 	uint32_t turn; /* names the batch within this process */
 	int64_t claim_id;
-	bool is_adopted; /* taken over from a dead relay: its rows go one at a time, each
+	bool is_adopted;  /* taken over from a dead relay: its rows go one at a time, each
 			    named in the claim before it is published */
+	bool is_settling; /* its claim is being closed: nothing of it is published */
+	bool is_lost; /* its claim is somebody else's: what is in flight is waited for,
+			     nothing is published (again) */
 	int64_t publishing_id;     /* adopted: the row that the claim names; 0: none */
 	int64_t lease_deadline_ms; /* on the local clock, counted from before the
 				    request */

@@ -572,6 +572,16 @@ struct slice pg_slice(const struct pg_result *r, int row, int column)
 			      (size_t)PQgetlength(r, row, column)};
 }
 
+int pg_check_url(const char *url, struct error *err)
+{
+	struct pg_hosts hosts;
+
+	if (pg_hosts_rotate(&hosts, url, 0, err) < 0)
+		return -1;
+	pg_hosts_release(&hosts);
+	return 0;
+}
+
 char *pg_quote_identifier(const char *name)
 {
 	struct buffer b = {0};

@@ -149,6 +149,9 @@ int64_t pg_int(const struct pg_result *r, int row,
 	       int column); /* int2, int4, int8, timestamptz */
 struct slice pg_slice(const struct pg_result *r, int row, int column); /* text, bytea */
 
+/* Can libpq read it? NULL can. -1 and ERROR_CONFIG; the text does not quote it. */
+int pg_check_url(const char *url, struct error *err);
+
 /* An identifier in double quotes; the caller frees it. */
 char *pg_quote_identifier(const char *name);
 

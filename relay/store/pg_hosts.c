@@ -63,8 +63,8 @@ int pg_hosts_rotate(struct pg_hosts *out, const char *url, int by, struct error 
 			PQfreemem(problem);
 			PQconninfoFree(defaults);
 			return error_set(err, ERROR_CONFIG,
-					 "database.url is neither a PostgreSQL URI nor a "
-					 "key=value string");
+					 "neither a PostgreSQL URI nor a key=value "
+					 "string");
 		}
 	}
 	out->host = rotated(options, defaults, "host", by);

@@ -103,8 +103,10 @@ void store_free(struct store *s)
  * claim. */
 static void take_back(struct store_turn *t)
 {
-	for (int i = 0; i < t->settle_count; i++)
+	for (int i = 0; i < t->settle_count; i++) {
 		batch_move_all(t->settle[i], ROW_SETTLING, ROW_DECIDED);
+		t->settle[i]->is_settling = false;
+	}
 	if (t->name)
 		batch_move_all(t->name, ROW_SETTLING, ROW_DECIDED);
 }
@@ -146,6 +148,11 @@ const char *store_peer(const struct store *s)
 int store_server_version(const struct store *s)
 {
 	return pg_server_version(s->pg);
+}
+
+bool store_has_bell(const struct store *s)
+{
+	return s->has_bell;
 }
 
 int32_t store_relay_id(const struct store *s)
@@ -220,7 +227,7 @@ static int check_version(struct store *s, const struct pg_result *r, struct erro
 			 s->settings.schema, (long long)found, migrate_newest());
 }
 
-static int greet(struct store *s, struct error *err)
+static int greet(struct store *s, int64_t deadline_ms, struct error *err)
 {
 	int version, registered;
 
@@ -235,7 +242,7 @@ static int greet(struct store *s, struct error *err)
 	version = pg_add(s->pg, SQL_VERSION, NULL);
 	registered = pg_add(s->pg, SQL_REGISTER, NULL);
 	add_commit(s);
-	if (pg_run(s->pg, answer_timeout_ms(s), err) < 0) {
+	if (pg_run(s->pg, clock_wait_ms(deadline_ms, clock_ms()), err) < 0) {
 		if (strcmp(pg_sqlstate(s->pg), "42P01") == 0)
 			return error_wrap(err, "schema %s (run `outbox-relay migrate`)",
 					  s->settings.schema);
@@ -292,7 +299,7 @@ static void add_former_ids(struct store *s, struct batch *const *batches, int co
 }
 
 static int take_over(struct store *s, struct batch *const *batches, int count, bool *lost,
-		     struct error *err)
+		     int64_t deadline_ms, struct error *err)
 {
 	struct pg_params *p = &s->params;
 	int64_t began_ms = clock_ms();
@@ -320,7 +327,7 @@ static int take_over(struct store *s, struct batch *const *batches, int count, b
 	retaken = pg_add(s->pg, SQL_RETAKE, p);
 	add_commit(s);
 	remember_id(s);
-	if (pg_run(s->pg, answer_timeout_ms(s), err) < 0)
+	if (pg_run(s->pg, clock_wait_ms(deadline_ms, clock_ms()), err) < 0)
 		return -1;
 	s->former_count = 0;
 	remember_id(s);
@@ -332,11 +339,17 @@ static int take_over(struct store *s, struct batch *const *batches, int count, b
 }
 
 int store_open(struct store *s, struct batch *const *batches, int count, bool *lost,
-	       int stop_fd, struct error *err)
+	       int timeout_ms, int stop_fd, struct error *err)
 {
-	if (pg_open(s->pg, s->settings.connect_timeout_ms, stop_fd, err) < 0)
+	int64_t deadline_ms;
+
+	if (timeout_ms > s->settings.connect_timeout_ms)
+		timeout_ms = s->settings.connect_timeout_ms;
+	deadline_ms = clock_ms() + timeout_ms;
+	if (pg_open(s->pg, timeout_ms, stop_fd, err) < 0)
 		return -1;
-	if (greet(s, err) < 0 || take_over(s, batches, count, lost, err) < 0) {
+	if (greet(s, deadline_ms, err) < 0 ||
+	    take_over(s, batches, count, lost, deadline_ms, err) < 0) {
 		store_close(s);
 		return -1;
 	}
@@ -356,6 +369,7 @@ static int add_settle(struct store *s, struct batch *b, bool keep, int64_t publi
 	refuses = settle_params(&s->params, b, s->relay_id, keep, publishing_id);
 	/* What is decided from here on is for the next settlement. */
 	batch_move_all(b, ROW_DECIDED, ROW_SETTLING);
+	b->is_settling = !keep;
 	return pg_add(s->pg, s->settle_sql[keep][refuses], &s->params);
 }
 
@@ -469,7 +483,7 @@ static void add_reads(struct store *s, const struct store_turn *t)
 void store_turn_begin(struct store *s, struct store_turn *t)
 {
 	assert(!s->turn && !(t->adopt && t->claim_limit) && (!t->sleep || t->peek));
-	assert(writes(t) || t->peek || t->wake);
+	assert(writes(t) || t->peek || (t->wake && s->has_bell));
 	memset(&s->at, -1, sizeof(s->at));
 	s->turn = t;
 	s->turn_number++;
@@ -631,8 +645,7 @@ static void take_answers(struct store *s, struct store_turn *t)
 
 int store_turn_poll(struct store *s, struct error *err)
 {
-	/* A bell to give back that we do not hold is a turn without statements. */
-	int rc = pg_is_busy(s->pg) ? pg_pump(s->pg, err) : 1;
+	int rc = pg_pump(s->pg, err);
 
 	if (rc > 0)
 		take_answers(s, s->turn);

@@ -88,11 +88,11 @@ void store_free(struct store *s);
 /*
  * Connects, checks the schema's version, takes a fresh relay_id and moves the claims of
  * `batches` to it. lost[i] is set when the claim of batches[i] is gone: settled by a
- * commit whose answer we never saw, or adopted. Blocks up to connect_timeout_ms and then
- * up to statement_timeout_ms.
+ * commit whose answer we never saw, or adopted. Blocks up to connect_timeout_ms or
+ * timeout_ms, whichever is less.
  */
 int store_open(struct store *s, struct batch *const *batches, int count, bool *lost,
-	       int stop_fd, struct error *err);
+	       int timeout_ms, int stop_fd, struct error *err);
 void store_close(struct store *s);
 bool store_is_open(const struct store *s);
 
@@ -109,6 +109,9 @@ int store_listen(struct store *s, struct error *err);
 int store_fd(const struct store *s);
 short store_events(const struct store *s);
 int64_t store_deadline_ms(const struct store *s);
+
+/* Do writers ring for us? Given back by `claim_limit` and `wake`. */
+bool store_has_bell(const struct store *s);
 
 const char *store_peer(const struct store *s);
 int store_server_version(const struct store *s);

@@ -129,7 +129,7 @@ static void tear_down(void)
 static struct config *load(const char *text, struct error *err)
 {
 	write_file(path, text);
-	return config_load(path, drivers, err);
+	return config_load(path, drivers, NULL, err);
 }
 
 /* The text is accepted, given the one key that must be set. */
@@ -304,7 +304,7 @@ START_TEST(a_missing_file_is_named)
 {
 	struct error err;
 
-	ck_assert_ptr_null(config_load("/nowhere/relay.yaml", drivers, &err));
+	ck_assert_ptr_null(config_load("/nowhere/relay.yaml", drivers, NULL, &err));
 	ck_assert_str_eq(err.text, "/nowhere/relay.yaml: No such file or directory");
 	config_free(NULL);
 }
@@ -318,7 +318,7 @@ START_TEST(a_default_kind_without_its_driver_is_refused)
 	struct error err;
 
 	write_file(path, "relay:\n");
-	ck_assert_ptr_null(config_load(path, others, &err));
+	ck_assert_ptr_null(config_load(path, others, NULL, &err));
 	ck_assert_str_eq(after_path(&err), "1:1: broker.kind: must be one of pigeon");
 }
 END_TEST
@@ -646,14 +646,14 @@ static char *print_all(const struct config *c)
 START_TEST(the_sample_as_shipped_is_the_defaults_and_two_keys)
 {
 	struct error err;
-	struct config *sample = config_load(SAMPLE, real_drivers, &err);
+	struct config *sample = config_load(SAMPLE, real_drivers, NULL, &err);
 	struct config *defaults;
 	char *a, *b;
 
 	ck_assert_msg(sample != NULL, "%s", err.text);
 	write_file(path, "database: {url: 'postgresql://outbox_relay@localhost/app'}\n"
 			 "broker: {urls: ['amqp://localhost']}\n");
-	defaults = config_load(path, real_drivers, &err);
+	defaults = config_load(path, real_drivers, NULL, &err);
 	ck_assert_msg(defaults != NULL, "%s", err.text);
 	a = print_all(sample);
 	b = print_all(defaults);
