@@ -33,10 +33,11 @@ static const struct broker_driver *driver(const struct sender *s)
 static void decide(struct sender *s, struct batch *b, struct row *row,
 		   enum verdict verdict, const char *reason)
 {
+	/* Only delays are random: the common verdict must not pay for a system call. */
+	uint32_t random = verdict == VERDICT_SENT ? 0 : backoff_random();
 	struct decision decision;
-	enum policy_action action =
-		policy_decide(&s->settings.policy, verdict, row->try_count,
-			      backoff_random(), &decision);
+	enum policy_action action = policy_decide(&s->settings.policy, verdict,
+						  row->try_count, random, &decision);
 
 	if (action == POLICY_DECIDE) {
 		batch_decide(b, row, decision,
