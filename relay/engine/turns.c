@@ -21,6 +21,9 @@
 #define PAUSE_MAX_MS 25
 #define PAUSES_MAX   8
 
+/* Asleep on a bell that another relay holds. */
+#define SHARED_SLEEP_MAX_MS 1000
+
 void turns_init(struct turns *t, const struct turns_settings *settings,
 		struct store *store, struct work *work, struct counts *counts,
 		struct report *report)
@@ -347,6 +350,9 @@ static void take_peek(struct turns *t)
 		pause_shortly(t);
 		return;
 	}
+	/* Its owner may die, and then nobody rings. */
+	if (turn->bell == STORE_BELL_SHARED)
+		until_ms = clock_min(until_ms, now_ms + SHARED_SLEEP_MAX_MS);
 	if (turn->next_due_ms > 0)
 		until_ms = clock_min(until_ms, now_ms + turn->next_due_ms);
 	fall_asleep(t, until_ms, turn->bell != STORE_BELL_NONE);
