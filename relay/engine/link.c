@@ -9,6 +9,9 @@
 
 #define REMIND_MS 60000
 
+/* A side that comes and goes faster than this is retried ever more slowly. */
+#define LASTING_MS 10000
+
 static const struct backoff retry_soon = {100, 2, 5000, 20};
 static const struct backoff retry_slowly = {500, 2, 10000, 20};
 
@@ -30,6 +33,7 @@ void link_up(struct link *l, const char *peer)
 		 LOG_INT("down_ms", now_ms - l->down_since_ms),
 		 LOG_INT("failed_tries", l->failures));
 	l->is_up = true;
+	l->up_since_ms = now_ms;
 	l->failures = 0;
 	l->said[0] = '\0';
 }
@@ -56,9 +60,13 @@ void link_down(struct link *l, const struct error *err)
 	int64_t now_ms = clock_ms();
 
 	say(l, err, now_ms);
+	if (l->is_up && now_ms - l->up_since_ms >= LASTING_MS)
+		l->step = 0;
 	if (l->is_up)
 		l->down_since_ms = now_ms;
+	else
+		l->failures++;
 	l->is_up = false;
-	l->retry_at_ms = now_ms + backoff_ms(b, l->failures, backoff_random());
-	l->failures++;
+	l->retry_at_ms = now_ms + backoff_ms(b, l->step, backoff_random());
+	l->step++;
 }

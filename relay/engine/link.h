@@ -14,7 +14,9 @@
 struct link {
 	const char *name; /* "database", "broker" */
 	bool is_up;
-	int failures;        /* in a row, since it was last up */
+	int failures; /* to open it, in a row, since it was last up */
+	int step;     /* of the backoff; a connection that lasts sets it back */
+	int64_t up_since_ms;
 	int64_t retry_at_ms; /* when down: not before */
 	int64_t down_since_ms;
 	int64_t said_at_ms;
