@@ -1,12 +1,28 @@
 import dataclasses
 import itertools
+import struct
 import time
 
 import pika
+import pika.data
 
 from .waiting import wait_until
 
 _numbers = itertools.count(1)
+
+# pika 1.2 reads a double as an integer, and a signed integer of 64 bits as an unsigned one.
+_MISREAD = {b"d": ">d", b"l": ">q"}
+_decode_value = pika.data.decode_value
+
+
+def _decode_exactly(encoded, offset):
+    kind = encoded[offset:offset + 1]
+    if kind not in _MISREAD:
+        return _decode_value(encoded, offset)
+    return struct.unpack_from(_MISREAD[kind], encoded, offset + 1)[0], offset + 9
+
+
+pika.data.decode_value = _decode_exactly
 
 
 @dataclasses.dataclass
