@@ -178,5 +178,13 @@ $(UNIT_TESTS): $(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/tests/unit/unit.o $(L
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIBRARY) $(LIBS) $(CHECK_LIBS)
 
+fakes = $(1:%=$(B)/tests/fake/fake_%.o)
+suites = $(1:%=$(B)/tests/unit/test_%)
+$(call suites,batch work): $(call fakes,batch)
+$(call suites,link report): $(call fakes,batch clock)
+$(call suites,sender): $(call fakes,batch clock broker)
+$(call suites,turns): $(call fakes,batch clock store)
+$(call suites,relay): $(call fakes,batch clock broker store)
+
 .SECONDARY:
 -include $(wildcard $(B)/tests/*/*.d)

@@ -1,0 +1,20 @@
+#ifndef FAKE_BATCH_H
+#define FAKE_BATCH_H
+
+#include "store/batch.h"
+
+/*
+ * A batch as the store would make it: its messages point into a result that it owns, so that
+ * whoever touches one after batch_free() is caught by the address sanitizer.
+ */
+
+/* Rows first_id, first_id + 1, … with ids "m<id>"; claim_id is turn + 1000, the lease is long. */
+struct batch *fake_batch(uint32_t turn, int64_t first_id, int count);
+
+/* The same with ids of one's own. */
+struct batch *fake_batch_of(uint32_t turn, const int64_t *ids, int count);
+
+/* The number behind the "m" of a message_id; reads the message. */
+int64_t fake_message_number(const struct message *msg);
+
+#endif

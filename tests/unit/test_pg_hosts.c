@@ -1,0 +1,130 @@
+#include "store/pg_hosts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "unit/unit.h"
+
+static struct pg_hosts h;
+
+static void setup(void)
+{
+	static const char *const variables[] = {"PGHOST", "PGHOSTADDR", "PGPORT",
+						"PGSERVICE", "PGSERVICEFILE"};
+
+	for (size_t i = 0; i < sizeof(variables) / sizeof(variables[0]); i++)
+		unsetenv(variables[i]);
+	setenv("PGSYSCONFDIR", "/nonexistent", 1);
+	setenv("HOME", "/nonexistent", 1);
+}
+
+static void teardown(void)
+{
+	pg_hosts_release(&h);
+}
+
+static void assert_list(const char *list, const char *expected)
+{
+	if (expected)
+		ck_assert_str_eq(list, expected);
+	else
+		ck_assert_ptr_null(list);
+}
+
+/* libpq gives the hosts of a URI a port each, an empty one for the default. NULL: libpq's own reading of url and environment stands. */
+static const struct {
+	const char *url;
+	int by;
+	const char *host, *hostaddr, *port;
+} cases[] = {
+	{"postgresql://a,b,c/shop", 0, "a,b,c", NULL, ",,"},
+	{"postgresql://a,b,c/shop", 1, "b,c,a", NULL, ",,"},
+	{"postgresql://a,b,c/shop", 2, "c,a,b", NULL, ",,"},
+	{"postgresql://a,b,c/shop", 3, "a,b,c", NULL, ",,"},
+	{"postgresql://a,b,c/shop", 1000000007, "c,a,b", NULL, ",,"},
+	{"postgresql://a:1,b:2/shop", 1, "b,a", NULL, "2,1"},
+	{"postgresql://a,b:2/shop", 1, "b,a", NULL, "2,"},
+	{"host=a,b port=5432", 1, "b,a", NULL, NULL}, /* one port for all */
+	{"host=a,,c", 1, ",c,a", NULL, NULL},
+	{"host=a,b hostaddr=10.0.0.1,10.0.0.2", 1, "b,a", "10.0.0.2,10.0.0.1", NULL},
+	{"hostaddr=10.0.0.1,10.0.0.2", 1, NULL, "10.0.0.2,10.0.0.1", NULL},
+	{"host='/run/x,/run/y'", 1, "/run/y,/run/x", NULL, NULL},
+	{"host=a", 1, NULL, NULL, NULL},
+	{"postgresql://a/shop", 5, NULL, NULL, NULL},
+	{"dbname=shop", 1, NULL, NULL, NULL},
+	{"host='' dbname=shop", 1, NULL, NULL, NULL},
+	{NULL, 1, NULL, NULL, NULL},
+};
+
+START_TEST(each_list_begins_with_the_host_whose_turn_it_is)
+{
+	struct error err;
+
+	ck_assert_int_eq(pg_hosts_rotate(&h, cases[_i].url, cases[_i].by, &err), 0);
+	assert_list(h.host, cases[_i].host);
+	assert_list(h.hostaddr, cases[_i].hostaddr);
+	assert_list(h.port, cases[_i].port);
+}
+END_TEST
+
+START_TEST(the_environment_serves_where_the_url_says_nothing)
+{
+	struct error err;
+
+	setenv("PGHOST", "x,y", 1);
+	setenv("PGPORT", "1,2", 1);
+	ck_assert_int_eq(pg_hosts_rotate(&h, NULL, 1, &err), 0);
+	assert_list(h.host, "y,x");
+	assert_list(h.port, "2,1");
+	pg_hosts_release(&h);
+	ck_assert_int_eq(pg_hosts_rotate(&h, "host=a,b", 1, &err), 0);
+	assert_list(h.host, "b,a");
+	assert_list(h.port, "2,1");
+}
+END_TEST
+
+/* The parser's own message quotes the string, and the string may hold a password. */
+static const char *const malformed[] = {
+	"postgresql://app:sesame@host/shop?nonsense=1",
+	"postgresql://app:sesame@[::1/shop",
+	"host=a password=sesame nonsense",
+	"sesame",
+};
+
+START_TEST(a_malformed_url_is_refused_without_quoting_it)
+{
+	struct error err;
+
+	ck_assert_int_eq(pg_hosts_rotate(&h, malformed[_i], 1, &err), -1);
+	ck_assert_int_eq(err.kind, ERROR_CONFIG);
+	ck_assert_ptr_null(strstr(err.text, "sesame"));
+	ck_assert_ptr_null(h.host);
+}
+END_TEST
+
+START_TEST(releasing_twice_is_fine)
+{
+	struct error err;
+
+	pg_hosts_rotate(&h, "host=a,b port=1,2", 1, &err);
+	pg_hosts_release(&h);
+	ck_assert_ptr_null(h.host);
+	ck_assert_ptr_null(h.port);
+}
+END_TEST
+
+Suite *unit_suite(void)
+{
+	Suite *suite = suite_create("pg_hosts");
+	TCase *tc = tcase_create("pg_hosts");
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_loop_test(tc, each_list_begins_with_the_host_whose_turn_it_is, 0,
+			    sizeof(cases) / sizeof(cases[0]));
+	tcase_add_test(tc, the_environment_serves_where_the_url_says_nothing);
+	tcase_add_loop_test(tc, a_malformed_url_is_refused_without_quoting_it, 0,
+			    sizeof(malformed) / sizeof(malformed[0]));
+	tcase_add_test(tc, releasing_twice_is_fine);
+	suite_add_tcase(suite, tc);
+	return suite;
+}
