@@ -31,7 +31,8 @@ static void assert_list(const char *list, const char *expected)
 		ck_assert_ptr_null(list);
 }
 
-/* libpq gives the hosts of a URI a port each, an empty one for the default. NULL: libpq's own reading of url and environment stands. */
+/* libpq gives the hosts of a URI a port each, an empty one for the default. NULL: libpq's
+   own reading of url and environment stands. */
 static const struct {
 	const char *url;
 	int by;
