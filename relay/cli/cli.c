@@ -53,8 +53,7 @@ static const struct command commands[] = {
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
-/* --- help
- * -------------------------------------------------------------------------------- */
+/* --- help --- */
 
 static void print_help(FILE *out)
 {
@@ -103,8 +102,7 @@ static void print_version(void)
 	printf("outbox-relay %s (%s)\n", VERSION, libraries);
 }
 
-/* --- arguments
- * --------------------------------------------------------------------------- */
+/* --- arguments --- */
 
 static const char *default_config(void)
 {

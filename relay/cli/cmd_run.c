@@ -22,8 +22,7 @@ struct run {
 	int64_t watchdog_at_ms;
 };
 
-/* --- logging the configuration
- * ----------------------------------------------------------- */
+/* --- logging the configuration --- */
 
 /* One line a section: its keys are the fields. */
 #define FIELDS_MAX 48
@@ -93,8 +92,7 @@ static void log_counts(const char *event, const struct counts *c)
 		 LOG_INT("log_lines_dropped", (int64_t)log_dropped()));
 }
 
-/* --- hooks
- * ------------------------------------------------------------------------------- */
+/* --- hooks --- */
 
 static bool reload(void *context)
 {
@@ -119,8 +117,7 @@ static void tick(void *context)
 	run->watchdog_at_ms = now_ms + WATCHDOG_MS;
 }
 
-/* --- the command
- * ------------------------------------------------------------------------- */
+/* --- the command --- */
 
 static enum relay_end run_once(struct run *run, const struct relay_hooks *hooks)
 {

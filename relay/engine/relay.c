@@ -48,8 +48,7 @@ struct relay {
 	int64_t release_until_ms; /* RELEASING ends, done or not */
 };
 
-/* --- life
- * -------------------------------------------------------------------------------- */
+/* --- life --- */
 
 static struct store *make_store(const struct config *c, bool wants_bell)
 {
@@ -136,8 +135,7 @@ const struct counts *relay_counts(const struct relay *r)
 	return &r->counts;
 }
 
-/* --- ending
- * ------------------------------------------------------------------------------ */
+/* --- ending --- */
 
 static void begin_drain(struct relay *r, enum relay_end end)
 {
@@ -195,8 +193,7 @@ static bool is_done(const struct relay *r)
 	       clock_ms() >= r->release_until_ms;
 }
 
-/* --- the loop
- * ---------------------------------------------------------------------------- */
+/* --- the loop --- */
 
 static void keep_connected(struct relay *r)
 {

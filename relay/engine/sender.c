@@ -27,21 +27,37 @@ static const struct broker_driver *driver(const struct sender *s)
 	return s->broker->driver;
 }
 
-/* --- fates
- * ------------------------------------------------------------------------------- */
+/* --- fates --- */
+
+/* What last_error will say. The word in front is for the reader, and for SQL_FETCH. */
+static const char *explain(char *out, size_t size, enum verdict verdict,
+			   const char *reason)
+{
+	static const char *const words[VERDICT_COUNT] = {
+		[VERDICT_RETURNED] = "returned: ",
+		[VERDICT_REFUSED] = BATCH_REFUSED,
+		[VERDICT_INVALID] = "invalid: ",
+	};
+
+	if (verdict == VERDICT_SENT)
+		return NULL;
+	snprintf(out, size, "%s%s", words[verdict] ? words[verdict] : "", reason);
+	return out;
+}
 
 static void decide(struct sender *s, struct batch *b, struct row *row,
 		   enum verdict verdict, const char *reason)
 {
 	/* Only delays are random: the common verdict must not pay for a system call. */
 	uint32_t random = verdict == VERDICT_SENT ? 0 : backoff_random();
+	char text[512];
 	struct decision decision;
 	enum policy_action action = policy_decide(&s->settings.policy, verdict,
 						  row->try_count, random, &decision);
 
 	if (action == POLICY_DECIDE) {
 		batch_decide(b, row, decision,
-			     decision.fate == FATE_SENT ? NULL : reason);
+			     explain(text, sizeof(text), verdict, reason));
 		return;
 	}
 	s->counts->interrupted++;
@@ -85,8 +101,7 @@ static void lost(struct sender *s, const struct error *err)
 	link_down(&s->link, err);
 }
 
-/* --- the connection
- * ---------------------------------------------------------------------- */
+/* --- the connection --- */
 
 void sender_open(struct sender *s, int stop_fd)
 {
@@ -140,8 +155,7 @@ static void watch_blocked(struct sender *s)
 	log_info("broker takes messages again");
 }
 
-/* --- publishing
- * -------------------------------------------------------------------------- */
+/* --- publishing --- */
 
 static bool must_be_named(const struct batch *b, const struct row *row)
 {
@@ -217,8 +231,7 @@ void sender_publish(struct sender *s)
 	}
 }
 
-/* --- receipts
- * ---------------------------------------------------------------------------- */
+/* --- receipts --- */
 
 static void take_receipt(struct sender *s, const struct receipt *receipt)
 {
@@ -252,8 +265,7 @@ void sender_collect(struct sender *s)
 		watch_blocked(s);
 }
 
-/* --- silence
- * ----------------------------------------------------------------------------- */
+/* --- silence --- */
 
 static bool is_overdue(const struct sender *s, const struct row *row, int64_t now_ms)
 {

@@ -36,8 +36,7 @@ void turns_init(struct turns *t, const struct turns_settings *settings,
 	link_init(&t->link, "database");
 }
 
-/* --- the session
- * ------------------------------------------------------------------------- */
+/* --- the session --- */
 
 /*
  * Somebody else owns these rows now: what is in flight cannot be called back, the rest is
@@ -89,8 +88,7 @@ void turns_close(struct turns *t)
 	t->has_bell = false;
 }
 
-/* --- planning
- * ---------------------------------------------------------------------------- */
+/* --- planning --- */
 
 static void plan_settle(struct turns *t, bool release)
 {
@@ -186,8 +184,7 @@ void turns_begin(struct turns *t, bool may_claim, bool release,
 	store_turn_begin(t->store, &t->turn);
 }
 
-/* --- answers
- * ----------------------------------------------------------------------------- */
+/* --- answers --- */
 
 static void claim_lost(struct turns *t, const struct batch *b)
 {

@@ -44,6 +44,12 @@ struct row {
 	bool is_counted; /* SETTLED, and reported */
 };
 
+/*
+ * How last_error begins where the broker broke off over the message. Such a row is published
+ * alone when it is tried again: with others in flight it would cost them their verdicts, too.
+ */
+#define BATCH_REFUSED "refused: "
+
 struct pg_result;
 
 struct batch {

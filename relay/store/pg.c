@@ -117,8 +117,7 @@ const char *pg_sqlstate(const struct pg *pg)
 	return pg->sqlstate;
 }
 
-/* --- errors
- * ------------------------------------------------------------------------------ */
+/* --- errors --- */
 
 /* What a SQLSTATE asks for; by longest prefix. Everything else is worth another
    session. */
@@ -166,8 +165,7 @@ static void statement_error(struct pg *pg, const PGresult *r, struct error *err)
 		  detail ? ": " : "", detail ? detail : "", state);
 }
 
-/* --- connecting
- * -------------------------------------------------------------------------- */
+/* --- connecting --- */
 
 static void ignore_notice(void *context, const PGresult *result)
 {
@@ -319,8 +317,7 @@ int pg_open(struct pg *pg, int timeout_ms, int stop_fd, struct error *err)
 	return 0;
 }
 
-/* --- exchanges
- * --------------------------------------------------------------------------- */
+/* --- exchanges --- */
 
 void pg_begin(struct pg *pg)
 {
@@ -469,8 +466,7 @@ int pg_notified(struct pg *pg, struct error *err)
 	return was;
 }
 
-/* --- scripts
- * ----------------------------------------------------------------------------- */
+/* --- scripts --- */
 
 static int collect_script(struct pg *pg, int64_t deadline_ms, struct error *err)
 {
@@ -516,8 +512,7 @@ int pg_script(struct pg *pg, const char *sql, int timeout_ms, struct error *err)
 	return rc;
 }
 
-/* --- results
- * ----------------------------------------------------------------------------- */
+/* --- results --- */
 
 const struct pg_result *pg_result(const struct pg *pg, int index)
 {

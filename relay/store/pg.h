@@ -66,8 +66,7 @@ const char *pg_peer(const struct pg *pg);
 /* As PQserverVersion(): 150004 is 15.4. */
 int pg_server_version(const struct pg *pg);
 
-/* --- parameters
- * -------------------------------------------------------------------------- */
+/* --- parameters --- */
 
 #define PG_PARAMS_MAX 16
 
@@ -101,8 +100,7 @@ void pg_params_array_end(struct pg_params *p);
 /* The timestamps -infinity, before every other. */
 #define PG_TIMESTAMP_MIN INT64_MIN
 
-/* --- exchanges
- * --------------------------------------------------------------------------- */
+/* --- exchanges --- */
 
 void pg_begin(struct pg *pg);
 int pg_add(struct pg *pg, const char *sql, const struct pg_params *params);
@@ -132,8 +130,7 @@ const char *pg_sqlstate(const struct pg *pg);
  */
 int pg_notified(struct pg *pg, struct error *err);
 
-/* --- results
- * ----------------------------------------------------------------------------- */
+/* --- results --- */
 
 /* Borrowed until the next pg_begin(). */
 const struct pg_result *pg_result(const struct pg *pg, int index);

@@ -1,6 +1,8 @@
 #ifndef STORE_SQL_H
 #define STORE_SQL_H
 
+#include "store/batch.h"
+
 /*
  * Every statement the relay ever sends, apart from the migrations. Names are unqualified:
  * the session's search_path is the configured schema alone. The database's clock decides
@@ -32,8 +34,7 @@
 #define SQL_BEGIN  "BEGIN ISOLATION LEVEL READ COMMITTED"
 #define SQL_COMMIT "COMMIT"
 
-/* --- opening a session
- * ------------------------------------------------------------------- */
+/* --- opening a session --- */
 
 #define SQL_VERSION "SELECT coalesce(max(version), 0) FROM message_log_migration"
 
@@ -62,8 +63,7 @@
 	" lease_until = clock_timestamp() + $4 * interval '1 millisecond'"   \
 	" WHERE relay_id = ANY ($1) AND claim_id = ANY ($2) RETURNING claim_id"
 
-/* --- a turn: settle, renew, adopt, claim, fetch
- * ------------------------------------------ */
+/* --- a turn: settle, renew, adopt, claim, fetch --- */
 
 /* $1 lock key. Second half of the key: 0 is the bell, -1 the claim lock, else a
    relay_id. */
@@ -176,21 +176,23 @@
  * `sending` any more (the application marked them itself) are left out, as are, in an
  * adopted claim, rows that its former owner already scheduled anew.
  *
+ * The last column tells the rows that must go alone.
+ *
  * $1 relay_id, $2 turn, $3 claim_id low-water mark, $4 the largest body to fetch
  */
 #define SQL_FETCH                                                                \
 	"SELECT u.n, m.id, m.message_id, m.exchange, m.routing_key,"             \
 	" CASE WHEN octet_length(m.payload) <= $4 THEN m.payload END,"           \
 	" octet_length(m.payload)::bigint, m.content_type, m.headers::text,"     \
-	" m.properties::text, m.try_count, c.claim_id"                           \
+	" m.properties::text, m.try_count,"                                      \
+	" coalesce(m.last_error LIKE '" BATCH_REFUSED "%', false)"               \
 	" FROM message_log_claim c"                                              \
 	" CROSS JOIN LATERAL unnest(c.message_ids) WITH ORDINALITY AS u (id, n)" \
 	" JOIN message_log m ON m.id = u.id"                                     \
 	" WHERE c.relay_id = $1 AND c.turn = $2 AND c.claim_id >= $3"            \
 	" AND m.status = 'sending' AND m.next_retry <= statement_timestamp()"
 
-/* --- going to sleep
- * ---------------------------------------------------------------------- */
+/* --- going to sleep --- */
 
 /*
  * The bell; see schema/0003_doorbell.sql. 1: ours, writers will ring. 0: writers are

@@ -51,8 +51,7 @@ struct store {
 	} at;
 };
 
-/* --- life
- * -------------------------------------------------------------------------------- */
+/* --- life --- */
 
 static char *search_path(const char *schema)
 {
@@ -160,8 +159,7 @@ int32_t store_relay_id(const struct store *s)
 	return s->relay_id;
 }
 
-/* --- statements
- * -------------------------------------------------------------------------- */
+/* --- statements --- */
 
 static bool has_session(const struct store *s)
 {
@@ -212,8 +210,7 @@ static int answer_timeout_ms(const struct store *s)
 	return s->settings.statement_timeout_ms + GRACE_MS;
 }
 
-/* --- opening
- * ----------------------------------------------------------------------------- */
+/* --- opening --- */
 
 static int check_version(struct store *s, const struct pg_result *r, struct error *err)
 {
@@ -359,8 +356,7 @@ int store_open(struct store *s, struct batch *const *batches, int count, bool *l
 	return 0;
 }
 
-/* --- a turn
- * ------------------------------------------------------------------------------ */
+/* --- a turn --- */
 
 static int add_settle(struct store *s, struct batch *b, bool keep, int64_t publishing_id)
 {
@@ -506,8 +502,7 @@ bool store_turn_is_busy(const struct store *s)
 	return s->turn != NULL;
 }
 
-/* --- answers
- * ----------------------------------------------------------------------------- */
+/* --- answers --- */
 
 static bool is_mine(const struct store *s, int index)
 {
@@ -546,10 +541,16 @@ static void take_rows(struct batch *b, const struct pg_result *r)
 		row_at[pg_int(r, i, 0)] = i + 1;
 	b->rows = xcalloc((size_t)pg_rows(r), sizeof(*b->rows));
 	for (int place = 1; place <= places; place++) {
-		if (row_at[place])
-			take_row(&b->rows[b->count++], r, row_at[place] - 1);
+		int i = row_at[place] - 1;
+
+		if (i < 0)
+			continue;
+		take_row(&b->rows[b->count], r, i);
+		b->in_state[ROW_WAITING]++;
+		if (pg_bool(r, i, 11))
+			batch_set_alone(b, &b->rows[b->count]);
+		b->count++;
 	}
-	b->in_state[ROW_WAITING] = b->count;
 	free(row_at);
 }
 
