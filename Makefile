@@ -98,6 +98,14 @@ demo: ## the main job on private servers, on the terminal
 test: ## all tests, on private servers
 	@sh tests/run.sh
 
+.PHONY: bench
+bench: ## how fast a backlog drains, against a bare publisher
+	@sh tests/bench/backlog.sh
+
+$(B)/tests/bench/%: $(B)/tests/bench/%.o
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(LIBS)
+
 # --- checks ----------------------------------------------------------------------------------
 
 CLANG_FORMAT ?= clang-format-14
