@@ -205,14 +205,11 @@ int tls_handshake(struct tls *t, short *events, struct error *err)
 	return 0;
 }
 
-/* The common end of read and write. */
-static ssize_t outcome(const struct tls *t, int result, size_t done, struct error *err)
+/* The common end of a read and a write that did nothing. */
+static ssize_t nothing(const struct tls *t, int result, struct error *err)
 {
-	int kind;
+	int kind = SSL_get_error(t->ssl, result);
 
-	if (result == 1)
-		return (ssize_t)done;
-	kind = SSL_get_error(t->ssl, result);
 	if (kind == SSL_ERROR_WANT_READ || kind == SSL_ERROR_WANT_WRITE)
 		return 0;
 	return failed(t, kind, err);
@@ -221,19 +218,23 @@ static ssize_t outcome(const struct tls *t, int result, size_t done, struct erro
 ssize_t tls_read(struct tls *t, void *data, size_t size, struct error *err)
 {
 	size_t done = 0;
+	int result;
 
 	ERR_clear_error();
 	errno = 0;
-	return outcome(t, SSL_read_ex(t->ssl, data, size, &done), done, err);
+	result = SSL_read_ex(t->ssl, data, size, &done);
+	return result == 1 ? (ssize_t)done : nothing(t, result, err);
 }
 
 ssize_t tls_write(struct tls *t, const void *data, size_t size, struct error *err)
 {
 	size_t done = 0;
+	int result;
 
 	ERR_clear_error();
 	errno = 0;
-	return outcome(t, SSL_write_ex(t->ssl, data, size, &done), done, err);
+	result = SSL_write_ex(t->ssl, data, size, &done);
+	return result == 1 ? (ssize_t)done : nothing(t, result, err);
 }
 
 void tls_shutdown(struct tls *t)
