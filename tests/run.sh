@@ -46,36 +46,38 @@ build() {
     make -s -j2 DEVELOPER=1 SANITIZE="$sanitizers" "$@" || exit 1
 }
 
-# count_unit NAME COMMAND…: believes Check's own line, "100%: Checks: 7, Failures: 0, Errors: 0".
-count_unit() {
-    name=$1
+# unit_suite FOLDER [PREFIX…]: every unit test binary of that build, as many at a time as there
+# are processors.
+unit_suite() {
+    folder=$1
     shift
-    CK_DEFAULT_TIMEOUT=60 timeout 300 "$@" >"$scratch/output" 2>&1 </dev/null
-    status=$?
+    names=$(ls tests/unit | sed -n 's/^\(test_.*\)\.c$/\1/p')
+    # shellcheck disable=SC2016
+    echo "$names" | xargs -P "$(nproc)" -I NAME sh -c \
+        '"$@" >"$0.output" 2>&1 </dev/null; echo $? >"$0.status"' "$scratch/NAME" \
+        env CK_DEFAULT_TIMEOUT=60 timeout --foreground 300 "$@" "$folder/tests/unit/NAME"
+    for name in $names; do
+        count_unit "$name"
+    done
+}
+
+# Believes Check's own line: "100%: Checks: 7, Failures: 0, Errors: 0"
+count_unit() {
     # shellcheck disable=SC2046
-    set -- $(sed -n 's/^[0-9]*%: Checks: \([0-9]*\), Failures: \([0-9]*\), Errors: \([0-9]*\)$/\1 \2 \3/p' \
-        "$scratch/output")
-    bad=$((${2:-0} + ${3:-0}))
-    good=$((${1:-0} - bad))
+    set -- "$1" $(sed -n '
+        s/^[0-9]*%: Checks: \([0-9]*\), Failures: \([0-9]*\), Errors: \([0-9]*\)$/\1 \2 \3/p' \
+        "$scratch/$1.output")
+    bad=$((${3:-0} + ${4:-0}))
+    good=$((${2:-0} - bad))
     # It crashed, a leak was found after the last test, or there was no test.
-    if [ $bad = 0 ] && { [ $status != 0 ] || [ $good = 0 ]; }; then
+    if [ $bad = 0 ] && { [ "$(cat "$scratch/$1.status")" != 0 ] || [ $good = 0 ]; }; then
         bad=1
     fi
     passed=$((passed + good))
     failed=$((failed + bad))
-    printf '%-30s %4d passed%s\n' "$name" $good "$([ $bad = 0 ] || echo ", $bad FAILED")"
-    [ $bad = 0 ] || sed 's/^/    /' "$scratch/output"
-}
-
-# unit_suite FOLDER [PREFIX…]: every unit test binary of that build
-unit_suite() {
-    folder=$1
-    shift
-    for test in tests/unit/test_*.c; do
-        [ -e "$test" ] || continue
-        name=$(basename "$test" .c)
-        count_unit "$name" "$@" "$folder/tests/unit/$name"
-    done
+    printf '%-30s %4d passed%s\n' "$1" $good "$([ $bad = 0 ] || echo ", $bad FAILED")"
+    [ $bad = 0 ] || sed 's/^/    /' "$scratch/$1.output"
+    rm -f "$scratch/$1.output" "$scratch/$1.status"
 }
 
 unit() {
