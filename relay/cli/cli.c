@@ -41,8 +41,9 @@ static const struct command commands[] = {
 	 "changes nothing.\n",
 	 "ceh", cmd_run},
 	{"check", "validate the configuration, then look at database and broker",
-	 "Changes nothing. Exits 0 when a relay would run, 78 when the configuration is wrong\n"
-	 "and 69 when anything else is missing; each finding is a line.\n",
+	 "Declares the configured topology, as run does, and changes nothing else. Exits 0 when\n"
+	 "a relay would run, 78 when the configuration is wrong and 69 when anything else is\n"
+	 "missing; each finding is a line.\n",
 	 "cjh", cmd_check},
 	{"migrate", "create or upgrade the tables",
 	 "Applies the migrations that are missing, each in a transaction; safe to run again\n"
