@@ -38,7 +38,7 @@ struct receipt {
 
 enum publish_result {
 	PUBLISH_OK,      /* accepted: a receipt will follow */
-	PUBLISH_FULL,    /* no room now; collect() and try again */
+	PUBLISH_FULL,    /* no room now, or receipts from before a loss wait; collect() */
 	PUBLISH_INVALID, /* this message can never be sent; err->text says why; nothing was sent */
 	PUBLISH_LOST,    /* the connection is gone; err says why */
 };

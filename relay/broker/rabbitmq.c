@@ -456,8 +456,8 @@ static const char *rabbitmq_libraries(void)
 {
 	static char text[96];
 
-	snprintf(text, sizeof(text), "librabbitmq %s, jansson %s, OpenSSL %s", amqp_version(),
-		 rabbitmq_table_library(), tls_library());
+	snprintf(text, sizeof(text), "librabbitmq %s, jansson %s, OpenSSL %s",
+		 amqp_version(), rabbitmq_table_library(), tls_library());
 	return text;
 }
 

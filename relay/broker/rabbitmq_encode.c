@@ -65,7 +65,8 @@ static int check_sizes(const struct message *msg, struct error *err)
 	return 0;
 }
 
-/* JSON is hardly ever longer than eight times what it becomes; what is need not be parsed. */
+/* JSON takes at most some six bytes for one on the wire. What is far beyond cannot fit a frame,
+   and parsing it would only cost memory. */
 static int check_json(const struct rabbitmq_encode *e, const struct message *msg,
 		      struct error *err)
 {

@@ -1,6 +1,5 @@
 #include "rabbitmq_topology.h"
 
-
 #include "broker/rabbitmq_login.h"
 #include "broker/rabbitmq_table.h"
 
