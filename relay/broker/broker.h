@@ -33,23 +33,24 @@
 struct receipt {
 	uint64_t tag;
 	enum verdict verdict; /* SENT, RETURNED, NACKED, REFUSED or UNCLEAR */
-	char reason[256];     /* printable ASCII, with the broker's reply code; "" for SENT */
+	char reason[256]; /* printable ASCII, with the broker's reply code; "" for SENT */
 };
 
 enum publish_result {
-	PUBLISH_OK,      /* accepted: a receipt will follow */
-	PUBLISH_FULL,    /* no room now, or receipts from before a loss wait; collect() */
+	PUBLISH_OK,   /* accepted: a receipt will follow */
+	PUBLISH_FULL, /* no room now, or receipts from before a loss wait; collect() */
 	PUBLISH_INVALID, /* this message can never be sent; err->text says why; nothing was sent */
-	PUBLISH_LOST,    /* the connection is gone; err says why */
+	PUBLISH_LOST, /* the connection is gone; err says why */
 };
 
 struct broker;
 struct option;
 
 struct broker_driver {
-	const char *name;             /* broker.kind in the configuration */
-	const struct option *options; /* its keys below "broker."; ends with a key of NULL */
-	size_t config_size;           /* of the struct those options fill */
+	const char *name; /* broker.kind in the configuration */
+	const struct option
+		*options;   /* its keys below "broker."; ends with a key of NULL */
+	size_t config_size; /* of the struct those options fill */
 
 	/* What no single option can tell, without a network; the text begins with the key at
 	   fault. -1 and ERROR_CONFIG. */
@@ -82,9 +83,10 @@ struct broker_driver {
 	/* Accepted messages that have neither receipt nor been forgotten. */
 	size_t (*in_flight)(const struct broker *b);
 
-	int (*fd)(const struct broker *b); /* -1 when closed */
+	int (*fd)(const struct broker *b);       /* -1 when closed */
 	short (*events)(const struct broker *b); /* POLLIN, POLLOUT */
-	int64_t (*due_ms)(const struct broker *b); /* monotonic; CLOCK_NEVER when closed */
+	int64_t (*due_ms)(
+		const struct broker *b); /* monotonic; CLOCK_NEVER when closed */
 
 	/* Why the broker takes no messages at present ("low on memory"), or NULL. publish() says
 	   FULL meanwhile, and receipts may stay away for as long as it lasts. */

@@ -12,8 +12,8 @@
 struct confirm {
 	uint64_t tag;   /* the caller's; 0: forgotten */
 	const char *id; /* borrowed; NULL: forgotten */
-	char *reason;   /* owned; set when the message came back, or the verdict needs one
-			 */
+	char *reason;   /* owned; set when the message came back, or the verdict needs
+			 one */
 	uint32_t next;  /* low bits of the next sequence number in the queue */
 	uint8_t id_size;
 	uint8_t verdict; /* enum verdict; NONE: open */

@@ -59,8 +59,8 @@ void confirms_settle(struct confirms *c, uint64_t delivery_tag, bool multiple,
 /* The broker gave this message back; its ack or nack is yet to come. */
 void confirms_returned(struct confirms *c, struct slice id, const char *reason);
 
-/* The channel is gone: all open publishes get this verdict, and delivery tags start at 1.
- */
+/* The channel is gone: all open publishes get this verdict, and delivery tags start at
+   1. */
 void confirms_interrupt(struct confirms *c, enum verdict verdict, const char *reason);
 
 /* Moves up to `capacity` receipts to `out`; returns their number. */

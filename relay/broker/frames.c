@@ -248,8 +248,8 @@ static int split(struct frames *f, struct frame *frame, struct error *err)
 	f->consumed = 0;
 	have = buffer_size(&f->in);
 	p = (const unsigned char *)f->in.data + f->in.start;
-	/* A server that does not like our version says which one it speaks, and hangs up.
-	 */
+	/* A server that does not like our version says which one it speaks, and hangs
+	   up. */
 	if (have >= 4 && memcmp(p, "AMQP", 4) == 0)
 		return error_set(err, ERROR_REFUSED,
 				 "the server does not speak AMQP 0-9-1");

@@ -99,8 +99,8 @@ int frames_call(struct frames *f, const struct frames_request *request, void **d
 /* A server's text as printable ASCII, other bytes as '?', cut to fit. */
 void frames_text(char *out, size_t size, amqp_bytes_t text);
 
-/* The text of a reply in one line of printable ASCII: "404 NOT_FOUND - no exchange 'x'".
- */
+/* The text of a reply in one line of printable ASCII: "404 NOT_FOUND - no exchange
+   'x'". */
 void frames_reason(char *out, size_t size, int code, amqp_bytes_t text);
 
 #endif

@@ -92,8 +92,8 @@ static void lose(struct rabbitmq *r, const struct error *why)
 
 /* --- output --- */
 
-/* Writes until the socket takes no more or nothing is left, refilling from a large body.
- */
+/* Writes until the socket takes no more or nothing is left, refilling from a large
+   body. */
 static int push(struct rabbitmq *r, struct error *err)
 {
 	struct buffer *out = &r->frames.out;

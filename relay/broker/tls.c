@@ -181,8 +181,8 @@ static int failed(const struct tls *t, int kind, struct error *err)
 	    why == SSL_R_TLSV1_ALERT_PROTOCOL_VERSION)
 		return error_set(err, ERROR_REFUSED,
 				 "the server does not offer TLS 1.2 or newer");
-	/* An alert is the server refusing us, with its reason: our certificate, mostly.
-	 */
+	/* An alert is the server refusing us, with its reason: our certificate,
+	   mostly. */
 	if (why > SSL_AD_REASON_OFFSET)
 		return error_set(err, ERROR_REFUSED, "TLS: the server says: %s",
 				 reason());

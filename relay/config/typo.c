@@ -8,8 +8,8 @@ static size_t min(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
-/* Optimal string alignment: row i holds the distances of the first i characters of `a`.
- */
+/* Optimal string alignment: row i holds the distances of the first i characters of
+   `a`. */
 size_t typo_distance(const char *a, const char *b)
 {
 	size_t rows[3][TYPO_SIZE_MAX + 1];
