@@ -1,0 +1,595 @@
+#include "fake_store.h"
+
+#include <check.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buffer.h"
+#include "fake/fake_batch.h"
+#include "fake/fake_clock.h"
+
+#define FORMER_IDS_MAX 16
+#define GRACE_MS       5000
+#define SESSIONS_MAX   4
+
+struct fake_database fake_database;
+static struct fake_database *const db = &fake_database;
+
+struct store {
+	struct store_settings settings;
+	bool is_open;
+	int32_t relay_id;
+	int32_t former_ids[FORMER_IDS_MAX];
+	int former_count;
+	uint32_t turn_number;
+	bool has_bell;
+
+	struct store_turn *turn; /* under way */
+	int64_t began_ms;
+	int64_t answer_at_ms;
+	enum fake_loss loss;
+	bool hangs;
+
+	/* The server's answer, on its way. */
+	struct store_turn answer;
+	int64_t claim_id; /* of `claimed`; 0: nothing */
+	int64_t publishing_id;
+	int64_t fetched[FAKE_CLAIM_ROWS];
+	int fetched_count;
+	int64_t renewed[FAKE_CLAIMS_MAX];
+};
+
+static struct store *sessions[SESSIONS_MAX]; /* whose advisory locks are held */
+
+/* --- the table --- */
+
+void fake_database_reset(void)
+{
+	memset(db, 0, sizeof(*db));
+	memset(sessions, 0, sizeof(sessions));
+	db->answer_ms = 1;
+	db->open_error = ERROR_LOST;
+	db->bell = STORE_BELL_TAKEN;
+}
+
+struct fake_row *fake_database_row(int64_t id)
+{
+	for (int i = 0; i < db->row_count; i++) {
+		if (db->rows[i].id == id)
+			return &db->rows[i];
+	}
+	ck_abort_msg("no row %lld", (long long)id);
+	return NULL;
+}
+
+struct fake_claim *fake_database_claim(int64_t claim_id)
+{
+	for (int i = 0; i < db->claim_count; i++) {
+		if (db->claims[i].claim_id == claim_id)
+			return &db->claims[i];
+	}
+	return NULL;
+}
+
+int fake_database_count(enum fake_status status)
+{
+	int count = 0;
+
+	for (int i = 0; i < db->row_count; i++)
+		count += db->rows[i].status == status;
+	return count;
+}
+
+void fake_database_ring(void)
+{
+	db->is_rung = true;
+	fake_clock_at(clock_ms(), NULL, NULL);
+}
+
+void fake_database_insert(int64_t first_id, int count, int64_t next_retry_ms)
+{
+	bool rings = db->bell == STORE_BELL_SHARED;
+
+	for (int i = 0; i < count; i++) {
+		ck_assert_int_lt(db->row_count, FAKE_ROWS_MAX);
+		db->rows[db->row_count++] =
+			(struct fake_row){.id = first_id + i,
+					  .next_retry_ms = next_retry_ms,
+					  .body_size = 2};
+	}
+	for (int i = 0; i < SESSIONS_MAX; i++)
+		rings = rings || (sessions[i] && sessions[i]->has_bell);
+	if (rings)
+		fake_database_ring();
+}
+
+static struct fake_claim *add_claim(int32_t relay_id, int64_t lease_until_ms)
+{
+	struct fake_claim *c = &db->claims[db->claim_count++];
+
+	ck_assert_int_le(db->claim_count, FAKE_CLAIMS_MAX);
+	*c = (struct fake_claim){.claim_id = ++db->last_claim_id,
+				 .relay_id = relay_id,
+				 .lease_until_ms = lease_until_ms};
+	return c;
+}
+
+struct fake_claim *fake_database_dead_claim(int64_t first_id, int count,
+					    int64_t publishing_id)
+{
+	struct fake_claim *c = add_claim(++db->last_relay_id, 0);
+
+	for (int i = 0; i < count; i++)
+		c->ids[c->count++] = first_id + i;
+	c->publishing_id = publishing_id;
+	return c;
+}
+
+static void drop_claim(struct fake_claim *c)
+{
+	*c = db->claims[--db->claim_count];
+}
+
+static bool is_claimed(int64_t id)
+{
+	for (int i = 0; i < db->claim_count; i++) {
+		for (int k = 0; k < db->claims[i].count; k++) {
+			if (db->claims[i].ids[k] == id)
+				return true;
+		}
+	}
+	return false;
+}
+
+static bool is_alive(int32_t relay_id)
+{
+	if (relay_id == FAKE_OTHER_RELAY)
+		return true;
+	for (int i = 0; i < SESSIONS_MAX; i++) {
+		if (sessions[i] && sessions[i]->relay_id == relay_id)
+			return true;
+	}
+	return false;
+}
+
+static struct fake_claim *find_dead(const struct store *s)
+{
+	for (int i = 0; i < db->claim_count; i++) {
+		struct fake_claim *c = &db->claims[i];
+
+		if (c->relay_id != s->relay_id &&
+		    (c->lease_until_ms < clock_ms() || !is_alive(c->relay_id)))
+			return c;
+	}
+	return NULL;
+}
+
+/* --- life --- */
+
+struct store *store_new(const struct store_settings *settings)
+{
+	struct store *s = xcalloc(1, sizeof(*s));
+
+	s->settings = *settings;
+	return s;
+}
+
+static void take_back(struct store_turn *t)
+{
+	for (int i = 0; i < t->settle_count; i++) {
+		batch_move_all(t->settle[i], ROW_SETTLING, ROW_DECIDED);
+		t->settle[i]->is_settling = false;
+	}
+	if (t->name)
+		batch_move_all(t->name, ROW_SETTLING, ROW_DECIDED);
+}
+
+void store_close(struct store *s)
+{
+	for (int i = 0; i < SESSIONS_MAX; i++) {
+		if (sessions[i] == s)
+			sessions[i] = NULL;
+	}
+	if (s->turn)
+		take_back(s->turn);
+	s->turn = NULL;
+	s->is_open = s->has_bell = false;
+}
+
+void store_free(struct store *s)
+{
+	if (s)
+		store_close(s);
+	free(s);
+}
+
+static bool is_former(const struct store *s, int32_t relay_id)
+{
+	for (int i = 0; i < s->former_count; i++) {
+		if (s->former_ids[i] == relay_id)
+			return true;
+	}
+	return false;
+}
+
+static bool is_known(struct batch *const *batches, int count, int64_t claim_id)
+{
+	for (int i = 0; i < count; i++) {
+		if (batches[i]->claim_id == claim_id)
+			return true;
+	}
+	return false;
+}
+
+static void take_over(struct store *s, struct batch *const *batches, int count,
+		      bool *lost)
+{
+	for (int i = db->claim_count - 1; i >= 0; i--) {
+		struct fake_claim *c = &db->claims[i];
+
+		if (is_former(s, c->relay_id) && !c->is_adopted &&
+		    !is_known(batches, count, c->claim_id))
+			drop_claim(c);
+	}
+	for (int i = 0; i < count; i++) {
+		struct fake_claim *c = fake_database_claim(batches[i]->claim_id);
+
+		lost[i] = !c || !is_former(s, c->relay_id);
+		batches[i]->lease_deadline_ms = clock_ms() + s->settings.lease_ms;
+		if (lost[i])
+			continue;
+		c->relay_id = s->relay_id;
+		c->lease_until_ms = clock_ms() + s->settings.lease_ms;
+	}
+}
+
+static void begin_session(struct store *s)
+{
+	int i = 0;
+
+	while (sessions[i])
+		i++;
+	ck_assert_int_lt(i, SESSIONS_MAX);
+	sessions[i] = s;
+	s->relay_id = ++db->last_relay_id;
+	s->is_open = true;
+}
+
+int store_open(struct store *s, struct batch *const *batches, int count, bool *lost,
+	       int timeout_ms, int stop_fd, struct error *err)
+{
+	struct pollfd p = {.fd = stop_fd, .events = POLLIN};
+
+	ck_assert_msg(!s->is_open, "store_open() before store_close()");
+	db->opens++;
+	db->open_timeout_ms = timeout_ms;
+	if (poll(&p, 1, 0) == 1)
+		return error_set(err, ERROR_STOPPED, "stopped");
+	fake_clock_advance(clock_min(db->open_takes_ms, timeout_ms));
+	if (db->fail_opens) {
+		db->fail_opens -= db->fail_opens > 0;
+		return error_set(err, db->open_error, "no database there");
+	}
+	begin_session(s);
+	take_over(s, batches, count, lost);
+	s->former_ids[0] = s->relay_id;
+	s->former_count = 1;
+	return 0;
+}
+
+bool store_is_open(const struct store *s)
+{
+	return s->is_open;
+}
+
+int store_fd(const struct store *s)
+{
+	(void)s;
+	return -1;
+}
+
+short store_events(const struct store *s)
+{
+	return s->is_open ? POLLIN : 0;
+}
+
+int64_t store_deadline_ms(const struct store *s)
+{
+	return s->turn ? s->began_ms + s->settings.statement_timeout_ms + GRACE_MS
+		       : CLOCK_NEVER;
+}
+
+bool store_has_bell(const struct store *s)
+{
+	return s->has_bell;
+}
+
+const char *store_peer(const struct store *s)
+{
+	(void)s;
+	return "fake database";
+}
+
+int store_server_version(const struct store *s)
+{
+	return s->is_open ? 150000 : 0;
+}
+
+int32_t store_relay_id(const struct store *s)
+{
+	return s->relay_id;
+}
+
+/* --- a turn, on the server --- */
+
+static void settle_row(const struct row *r)
+{
+	struct fake_row *row = fake_database_row(r->id);
+
+	if (row->status != FAKE_SENDING)
+		return;
+	row->try_count += r->decision.charge;
+	if (r->decision.fate == FATE_SENT) {
+		if (db->may_be_sent && !db->may_be_sent(r->id))
+			ck_abort_msg("row %lld is settled as sent without a receipt",
+				     (long long)r->id);
+		row->status = FAKE_SENT;
+		return;
+	}
+	row->status = r->decision.fate == FATE_FAILED ? FAKE_FAILED : FAKE_SENDING;
+	row->next_retry_ms = clock_ms() + r->decision.delay_ms;
+	snprintf(row->last_error, sizeof(row->last_error), "%s",
+		 r->reason ? r->reason : "");
+}
+
+static bool settle(const struct store *s, const struct batch *b, bool keeps,
+		   int64_t publishing_id)
+{
+	struct fake_claim *c = fake_database_claim(b->claim_id);
+
+	if (!c || c->relay_id != s->relay_id)
+		return false;
+	for (int i = 0; i < b->count; i++) {
+		if (b->rows[i].state == ROW_DECIDED)
+			settle_row(&b->rows[i]);
+	}
+	if (keeps)
+		c->publishing_id = publishing_id;
+	else
+		drop_claim(c);
+	return true;
+}
+
+static void renew(struct store *s)
+{
+	struct store_turn *a = &s->answer;
+
+	a->renewed = s->renewed;
+	for (int i = 0; i < db->claim_count; i++) {
+		if (db->claims[i].relay_id != s->relay_id)
+			continue;
+		db->claims[i].lease_until_ms = clock_ms() + s->settings.lease_ms;
+		s->renewed[a->renewed_count++] = db->claims[i].claim_id;
+	}
+}
+
+static bool is_due(const struct fake_row *row)
+{
+	return row->status == FAKE_SENDING && row->next_retry_ms <= clock_ms();
+}
+
+static void fetch(struct store *s, const struct fake_claim *c)
+{
+	s->claim_id = c->claim_id;
+	s->publishing_id = c->is_adopted ? c->publishing_id : 0;
+	s->fetched_count = 0;
+	for (int i = 0; i < c->count; i++) {
+		if (is_due(fake_database_row(c->ids[i])))
+			s->fetched[s->fetched_count++] = c->ids[i];
+	}
+}
+
+static void adopt(struct store *s)
+{
+	struct fake_claim *c = find_dead(s);
+
+	if (!c)
+		return;
+	c->relay_id = s->relay_id;
+	c->lease_until_ms = clock_ms() + s->settings.lease_ms;
+	c->is_adopted = true;
+	fetch(s, c);
+}
+
+/* The due row with the smallest (next_retry, id) that nobody claimed. */
+static const struct fake_row *next_due(void)
+{
+	const struct fake_row *first = NULL;
+
+	for (int i = 0; i < db->row_count; i++) {
+		const struct fake_row *row = &db->rows[i];
+
+		if (is_due(row) && !is_claimed(row->id) &&
+		    (!first || row->next_retry_ms < first->next_retry_ms ||
+		     (row->next_retry_ms == first->next_retry_ms && row->id < first->id)))
+			first = row;
+	}
+	return first;
+}
+
+static void claim(struct store *s, int limit)
+{
+	const struct fake_row *row = next_due();
+	struct fake_claim *c;
+
+	ck_assert_int_le(limit, FAKE_CLAIM_ROWS);
+	if (!row)
+		return;
+	c = add_claim(s->relay_id, clock_ms() + s->settings.lease_ms);
+	for (; row && c->count < limit; row = next_due())
+		c->ids[c->count++] = row->id;
+	s->answer.due = c->count;
+	fetch(s, c);
+}
+
+static void peek(struct store *s, bool sleeps)
+{
+	struct store_turn *a = &s->answer;
+
+	if (sleeps && !s->has_bell) {
+		a->bell = db->bell;
+		s->has_bell = a->bell == STORE_BELL_TAKEN;
+	} else if (s->has_bell) {
+		a->bell = STORE_BELL_TAKEN;
+	}
+	a->next_due_ms = -1;
+	for (int i = 0; i < db->row_count; i++) {
+		const struct fake_row *row = &db->rows[i];
+		int64_t in_ms = row->next_retry_ms > clock_ms()
+					? row->next_retry_ms - clock_ms()
+					: 0;
+
+		if (row->status == FAKE_SENDING && !is_claimed(row->id) &&
+		    (a->next_due_ms < 0 || in_ms < a->next_due_ms))
+			a->next_due_ms = in_ms;
+	}
+	a->has_dead = find_dead(s) != NULL;
+}
+
+static void execute(struct store *s, const struct store_turn *t)
+{
+	struct store_turn *a = &s->answer;
+
+	for (int i = 0; i < t->settle_count; i++)
+		a->settled[i] = settle(s, t->settle[i], false, 0);
+	if (t->name)
+		a->named = settle(s, t->name, true, t->publishing_id);
+	if (t->renew)
+		renew(s);
+	if (t->adopt)
+		adopt(s);
+	if (t->claim_limit)
+		claim(s, t->claim_limit);
+	if (t->peek)
+		peek(s, t->sleep);
+}
+
+/* --- a turn, here --- */
+
+static void must_make_sense(const struct store *s, const struct store_turn *t)
+{
+	ck_assert_msg(s->is_open, "a turn without a session");
+	ck_assert_msg(!s->turn, "a turn while one is under way");
+	ck_assert_msg(!(t->adopt && t->claim_limit), "adopt and claim in one turn");
+	ck_assert_msg(!t->sleep || t->peek, "asleep without a look");
+	ck_assert_msg(t->settle_count || t->name || t->renew || t->adopt ||
+			      t->claim_limit || t->peek || (t->wake && s->has_bell),
+		      "a turn that asks for nothing");
+	for (int i = 0; i < t->settle_count; i++)
+		ck_assert_int_eq(t->settle[i]->in_state[ROW_IN_FLIGHT], 0);
+}
+
+void store_turn_begin(struct store *s, struct store_turn *t)
+{
+	must_make_sense(s, t);
+	db->last = *t;
+	db->turns++;
+	s->turn = t;
+	s->turn_number++;
+	s->began_ms = clock_ms();
+	s->answer_at_ms = s->began_ms + db->answer_ms;
+	s->loss = db->loses_next_turn;
+	s->hangs = db->hangs_next_turn;
+	db->loses_next_turn = FAKE_LOSS_NONE;
+	db->hangs_next_turn = false;
+	s->answer = (struct store_turn){0};
+	s->claim_id = 0;
+	if (t->claim_limit || t->wake)
+		s->has_bell = false;
+	if (s->loss != FAKE_LOSS_BEFORE_COMMIT)
+		execute(s, t);
+	for (int i = 0; i < t->settle_count; i++) {
+		batch_move_all(t->settle[i], ROW_DECIDED, ROW_SETTLING);
+		t->settle[i]->is_settling = true;
+	}
+	if (t->name)
+		batch_move_all(t->name, ROW_DECIDED, ROW_SETTLING);
+	fake_clock_at(s->answer_at_ms, NULL, NULL);
+}
+
+bool store_turn_is_busy(const struct store *s)
+{
+	return s->turn != NULL;
+}
+
+static struct batch *make_batch(const struct store *s, bool is_adopted)
+{
+	struct batch *b = fake_batch_of(s->turn_number, s->fetched, s->fetched_count);
+
+	b->claim_id = s->claim_id;
+	b->is_adopted = is_adopted;
+	b->publishing_id = s->publishing_id;
+	b->lease_deadline_ms = s->began_ms + s->settings.lease_ms;
+	for (int i = 0; i < b->count; i++) {
+		const struct fake_row *row = fake_database_row(b->rows[i].id);
+
+		b->rows[i].try_count = row->try_count;
+		b->rows[i].body_size = row->body_size;
+		if (row->body_size > s->settings.max_message_bytes)
+			b->rows[i].message.body = (struct slice){0};
+		if (is_adopted ||
+		    strncmp(row->last_error, BATCH_REFUSED, strlen(BATCH_REFUSED)) == 0)
+			batch_set_alone(b, &b->rows[i]);
+	}
+	return b;
+}
+
+static void take_answers(struct store *s, struct store_turn *t)
+{
+	memcpy(t->settled, s->answer.settled, sizeof(t->settled));
+	t->named = s->answer.named;
+	t->due = s->answer.due;
+	t->next_due_ms = s->answer.next_due_ms;
+	t->has_dead = s->answer.has_dead;
+	t->bell = s->answer.bell;
+	t->renewed = s->answer.renewed;
+	t->renewed_count = s->answer.renewed_count;
+	for (int i = 0; i < t->settle_count; i++)
+		batch_move_all(t->settle[i], ROW_SETTLING, ROW_SETTLED);
+	if (t->name) {
+		batch_move_all(t->name, ROW_SETTLING, ROW_SETTLED);
+		t->name->publishing_id = t->publishing_id;
+	}
+	if (s->claim_id)
+		t->claimed = make_batch(s, t->adopt);
+}
+
+int store_turn_poll(struct store *s, struct error *err)
+{
+	ck_assert_ptr_nonnull(s->turn);
+	if (s->hangs ? clock_ms() < store_deadline_ms(s) : clock_ms() < s->answer_at_ms)
+		return 0;
+	if (s->hangs || s->loss != FAKE_LOSS_NONE) {
+		take_back(s->turn);
+		s->turn = NULL;
+		return error_set(err, ERROR_LOST, "server closed the connection");
+	}
+	take_answers(s, s->turn);
+	s->turn = NULL;
+	return 1;
+}
+
+int store_listen(struct store *s, struct error *err)
+{
+	bool was_rung = db->is_rung && s->settings.wants_bell;
+
+	ck_assert_msg(s->is_open && !s->turn, "listening at the wrong time");
+	if (db->loses_next_listen) {
+		db->loses_next_listen = false;
+		return error_set(err, ERROR_LOST, "terminating connection");
+	}
+	db->is_rung = db->is_rung && !was_rung;
+	return was_rung;
+}

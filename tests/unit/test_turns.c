@@ -1,0 +1,1018 @@
+#include "engine/turns.h"
+
+#include <string.h>
+
+#include "fake/fake_batch.h"
+#include "fake/fake_clock.h"
+#include "fake/fake_store.h"
+#include "unit/unit.h"
+
+#define LEASE_MS 30000
+#define POLL_MS  1000
+#define BATCH    4
+
+static const struct turns_settings settings = {
+	.poll_interval_ms = POLL_MS,
+	.lease_ms = LEASE_MS,
+	.batch_size = BATCH,
+	.wants_bell = true,
+	.policy = {.max_attempts = 3, .delay = {10000, 2, 600000, 0}},
+};
+static const struct store_settings store_settings = {
+	.wants_bell = true,
+	.statement_timeout_ms = 30000,
+	.lease_ms = LEASE_MS,
+	.max_message_bytes = 1000,
+};
+
+static struct fake_database *const db = &fake_database;
+static struct store *store;
+static struct work work;
+static struct counts counts;
+static struct report report;
+static struct turns t;
+
+static bool may_claim, releases;
+static struct batch *unnamed_batch;
+static struct row *unnamed;
+
+static void setup(void)
+{
+	fake_clock_reset();
+	fake_database_reset();
+	store = store_new(&store_settings);
+	turns_init(&t, &settings, store, &work, &counts, &report);
+	may_claim = true;
+	turns_open(&t, 5000, -1);
+	ck_assert(t.link.is_up);
+}
+
+static void teardown(void)
+{
+	store_free(store);
+	work_release(&work);
+}
+
+/* Begins what there is to do; true: something. */
+static bool begin(void)
+{
+	int before = db->turns;
+
+	turns_begin(&t, may_claim, releases, unnamed_batch, unnamed);
+	return db->turns > before;
+}
+
+static void answer(void)
+{
+	fake_clock_advance(db->answer_ms);
+	turns_collect(&t);
+}
+
+/* One turn with its answer. */
+static bool turn(void)
+{
+	bool did = begin();
+
+	answer();
+	return did;
+}
+
+/* Turns until there is nothing to do now. */
+static int turn_all(void)
+{
+	int turns = 0;
+
+	while (turn())
+		ck_assert_int_lt(++turns, 50);
+	return turns;
+}
+
+/* The first turn after opening looks for dead relays. */
+static void skip_adopt(void)
+{
+	ck_assert(turn());
+	ck_assert(db->last.adopt);
+}
+
+static void decide(struct batch *b, int first, int count, enum fate fate)
+{
+	struct decision d = {.fate = fate,
+			     .charge = fate != FATE_SENT,
+			     .delay_ms = 10000};
+
+	for (int i = first; i < first + count; i++) {
+		batch_set_state(b, &b->rows[i], ROW_IN_FLIGHT);
+		batch_decide(b, &b->rows[i], d, fate == FATE_SENT ? NULL : "no");
+	}
+}
+
+static void decide_all(struct batch *b, enum fate fate)
+{
+	decide(b, 0, b->count, fate);
+}
+
+/* Claims `count` new rows as one batch. */
+static struct batch *claim_rows(int64_t first_id, int count)
+{
+	fake_database_insert(first_id, count, clock_ms());
+	t.appetite = APPETITE_AWAKE;
+	ck_assert(turn());
+	ck_assert_int_eq(db->last.claim_limit, BATCH);
+	ck_assert_int_gt(work.count, 0);
+	return work.batches[work.count - 1];
+}
+
+static void reopen(void)
+{
+	ck_assert(!t.link.is_up);
+	fake_clock_advance(t.link.retry_at_ms - clock_ms());
+	turns_open(&t, 5000, -1);
+	ck_assert(t.link.is_up);
+}
+
+/* --- the session --- */
+
+START_TEST(opening_waits_for_its_time_and_backs_off)
+{
+	db->loses_next_listen = true;
+	turns_collect(&t);
+	ck_assert(!t.link.is_up);
+	ck_assert(!store_is_open(store));
+	turns_open(&t, 5000, -1);
+	ck_assert_int_eq(db->opens, 1);
+	ck_assert_int_eq(turns_due_ms(&t), t.link.retry_at_ms);
+	db->fail_opens = 1;
+	fake_clock_advance(t.link.retry_at_ms - clock_ms());
+	turns_open(&t, 700, -1);
+	ck_assert_int_eq(db->open_timeout_ms, 700);
+	ck_assert_int_eq(t.link.failures, 1);
+	reopen();
+	ck_assert_uint_eq(counts.reconnects, 2);
+}
+END_TEST
+
+START_TEST(nothing_is_begun_while_the_session_is_down_or_busy)
+{
+	ck_assert(begin());
+	ck_assert(!begin());
+	turns_close(&t);
+	ck_assert(!begin());
+	turns_collect(&t);
+	ck_assert(!store_is_open(store));
+}
+END_TEST
+
+START_TEST(a_dead_relay_is_looked_for_first_and_then_every_5_s_while_awake)
+{
+	ck_assert(begin());
+	ck_assert(db->last.adopt);
+	ck_assert_int_eq(db->last.claim_limit, 0);
+	answer();
+	ck_assert(turn());
+	ck_assert(!db->last.adopt);
+	fake_clock_advance(5000);
+	t.appetite = APPETITE_AWAKE;
+	ck_assert(turn());
+	ck_assert(db->last.adopt);
+}
+END_TEST
+
+START_TEST(a_session_that_answers_nothing_is_lost_at_its_deadline)
+{
+	db->hangs_next_turn = true;
+	begin();
+	ck_assert_int_eq(turns_due_ms(&t), clock_ms() + 35000);
+	fake_clock_advance(34999);
+	turns_collect(&t);
+	ck_assert(t.link.is_up);
+	fake_clock_advance(1);
+	turns_collect(&t);
+	ck_assert(!t.link.is_up);
+	ck_assert(!store_is_open(store));
+}
+END_TEST
+
+/* --- claiming --- */
+
+START_TEST(an_empty_table_is_claimed_once_and_slept_on)
+{
+	skip_adopt();
+	ck_assert(turn());
+	ck_assert_int_eq(db->last.claim_limit, BATCH);
+	ck_assert(db->last.full_read);
+	ck_assert_int_eq(t.appetite, APPETITE_DROWSY);
+	ck_assert(turn());
+	ck_assert(db->last.peek);
+	ck_assert(db->last.sleep);
+	ck_assert_int_eq(db->last.claim_limit, 0);
+	ck_assert_int_eq(t.appetite, APPETITE_ASLEEP);
+	ck_assert(!turn());
+	ck_assert_int_eq(turns_due_ms(&t), t.sleep_until_ms);
+}
+END_TEST
+
+START_TEST(a_full_batch_means_more_and_a_smaller_one_means_a_last_look)
+{
+	skip_adopt();
+	fake_database_insert(1, BATCH + 2, clock_ms());
+	ck_assert(turn());
+	ck_assert_int_eq(work.batches[0]->count, BATCH);
+	ck_assert_int_eq(t.appetite, APPETITE_AWAKE);
+	ck_assert(turn());
+	ck_assert_int_eq(work.batches[1]->count, 2);
+	ck_assert_int_eq(t.appetite, APPETITE_DROWSY);
+	ck_assert_uint_eq(counts.claimed, BATCH + 2);
+	ck_assert(turn());
+	ck_assert(db->last.peek);
+	ck_assert_int_eq(t.appetite, APPETITE_ASLEEP);
+}
+END_TEST
+
+/* The application marked one itself between claim and fetch. */
+START_TEST(a_claim_that_lost_rows_on_the_way_may_have_more_behind_it)
+{
+	skip_adopt();
+	fake_database_insert(1, BATCH, clock_ms());
+	begin();
+	fake_clock_advance(1);
+	ck_assert_int_eq(db->claims[0].count, BATCH);
+	turns_collect(&t);
+	ck_assert_int_eq(t.turn.due, BATCH);
+	ck_assert_int_eq(t.appetite, APPETITE_AWAKE);
+}
+END_TEST
+
+START_TEST(three_open_batches_are_enough)
+{
+	skip_adopt();
+	fake_database_insert(1, 5 * BATCH, clock_ms());
+	ck_assert_int_eq(turn_all(), 3);
+	ck_assert_int_eq(work.count, 3);
+	decide_all(work.batches[1], FATE_SENT);
+	ck_assert(begin());
+	ck_assert_int_eq(db->last.settle_count, 1);
+	ck_assert_int_eq(db->last.claim_limit, BATCH);
+}
+END_TEST
+
+START_TEST(nothing_is_claimed_while_a_row_must_go_alone)
+{
+	struct batch *b;
+
+	skip_adopt();
+	b = claim_rows(1, 2);
+	batch_set_alone(b, &b->rows[1]);
+	t.appetite = APPETITE_AWAKE;
+	ck_assert(!begin());
+	decide(b, 1, 1, FATE_SENT);
+	ck_assert(begin());
+}
+END_TEST
+
+/* Asleep with a row alone in flight: its poll cannot be served, so it must not be due. */
+START_TEST(a_poll_that_could_not_claim_is_not_due)
+{
+	struct batch *b;
+
+	skip_adopt();
+	b = claim_rows(1, 2);
+	turn_all();
+	ck_assert_int_eq(t.appetite, APPETITE_ASLEEP);
+	batch_set_alone(b, &b->rows[0]);
+	fake_clock_advance(POLL_MS + 1);
+	ck_assert(!begin());
+	ck_assert_int_gt(turns_due_ms(&t), clock_ms());
+}
+END_TEST
+
+START_TEST(reading_begins_at_the_low_water_mark_but_for_once_a_second)
+{
+	skip_adopt();
+	claim_rows(1, BATCH);
+	ck_assert(db->last.full_read);
+	claim_rows(11, BATCH);
+	ck_assert(!db->last.full_read);
+	decide_all(work.batches[0], FATE_SENT);
+	turn();
+	fake_clock_advance(1000);
+	decide_all(work.batches[0], FATE_SENT);
+	claim_rows(21, 1);
+	ck_assert(db->last.full_read);
+}
+END_TEST
+
+START_TEST(a_look_that_finds_due_rows_reads_all_from_the_beginning)
+{
+	skip_adopt();
+	turn();
+	fake_database_insert(1, 1, clock_ms());
+	ck_assert(turn());
+	ck_assert(db->last.peek);
+	ck_assert_int_eq(t.appetite, APPETITE_AWAKE);
+	ck_assert(turn());
+	ck_assert_int_eq(db->last.claim_limit, BATCH);
+	ck_assert(db->last.full_read);
+	ck_assert_int_eq(work.count, 1);
+	ck_assert(!store_has_bell(store));
+}
+END_TEST
+
+/* --- sleeping --- */
+
+START_TEST(a_ring_wakes)
+{
+	skip_adopt();
+	turn_all();
+	ck_assert(t.has_bell);
+	fake_database_insert(1, 2, clock_ms());
+	turns_collect(&t);
+	ck_assert_int_eq(t.appetite, APPETITE_AWAKE);
+	ck_assert(turn());
+	ck_assert_int_eq(db->last.claim_limit, BATCH);
+	ck_assert_int_eq(work.count, 1);
+	ck_assert(!store_has_bell(store));
+}
+END_TEST
+
+START_TEST(a_ring_while_awake_changes_nothing)
+{
+	skip_adopt();
+	fake_database_insert(1, BATCH, clock_ms());
+	fake_database_ring();
+	turn();
+	ck_assert(!t.was_rung);
+	ck_assert_int_eq(t.appetite, APPETITE_AWAKE);
+}
+END_TEST
+
+/* Rows for later ring, too. Each such ring costs every writer a NOTIFY, so the relay stays off
+   the bell, the longer the more often it happens. */
+START_TEST(rings_for_nothing_are_answered_by_growing_pauses)
+{
+	int64_t last_ms = 0;
+
+	skip_adopt();
+	turn_all();
+	for (int i = 0; i < 6; i++) {
+		int64_t pause_ms;
+
+		fake_database_ring();
+		turns_collect(&t);
+		ck_assert(turn());
+		ck_assert(!t.turn.claimed);
+		ck_assert_int_eq(t.appetite, APPETITE_ASLEEP);
+		ck_assert(!store_has_bell(store));
+		pause_ms = t.sleep_until_ms - clock_ms();
+		ck_assert_int_ge(pause_ms, last_ms);
+		ck_assert_int_le(pause_ms, 25);
+		last_ms = pause_ms;
+		fake_clock_advance(pause_ms);
+		turn_all();
+		ck_assert(t.has_bell);
+	}
+	ck_assert_int_eq(last_ms, 25);
+	/* A whole sleep without a ring, and the next one is answered at once again. */
+	fake_clock_advance(POLL_MS);
+	turn_all();
+	fake_database_ring();
+	turns_collect(&t);
+	turn();
+	ck_assert_int_le(t.sleep_until_ms - clock_ms(), 1);
+}
+END_TEST
+
+START_TEST(writers_under_way_are_waited_for_in_growing_pauses)
+{
+	static const int64_t pauses_ms[] = {1, 2, 4, 8, 16, 25, 25, 25, 25, 25};
+
+	skip_adopt();
+	turn();
+	db->bell = STORE_BELL_WRITERS;
+	for (size_t i = 0; i < sizeof(pauses_ms) / sizeof(pauses_ms[0]); i++) {
+		ck_assert(turn());
+		ck_assert(db->last.sleep);
+		ck_assert(!t.has_bell);
+		ck_assert_int_eq(t.sleep_until_ms - clock_ms(), pauses_ms[i]);
+		ck_assert(!begin());
+		fake_clock_advance(pauses_ms[i]);
+	}
+	db->bell = STORE_BELL_TAKEN;
+	turn();
+	ck_assert_int_eq(t.sleep_until_ms - clock_ms(), POLL_MS);
+}
+END_TEST
+
+START_TEST(a_row_scheduled_ahead_ends_the_sleep)
+{
+	int64_t due_ms;
+
+	skip_adopt();
+	fake_database_insert(1, 1, clock_ms() + 203);
+	due_ms = clock_ms() + 203;
+	turn_all();
+	ck_assert_int_ge(turns_due_ms(&t), due_ms);
+	ck_assert_int_le(turns_due_ms(&t), due_ms + db->answer_ms);
+	fake_clock_advance(turns_due_ms(&t) - clock_ms());
+	turn_all();
+	ck_assert_int_eq(work.count, 1);
+}
+END_TEST
+
+START_TEST(a_row_scheduled_far_ahead_does_not_prolong_the_sleep)
+{
+	skip_adopt();
+	fake_database_insert(1, 1, clock_ms() + 3600000);
+	turn_all();
+	ck_assert_int_eq(turns_due_ms(&t) - clock_ms(),
+			 POLL_MS - 1); /* one empty answer ago */
+}
+END_TEST
+
+START_TEST(another_relays_bell_wakes_but_is_not_trusted_for_long)
+{
+	t.settings.poll_interval_ms = 60000;
+	db->bell = STORE_BELL_SHARED;
+	skip_adopt();
+	turn_all();
+	ck_assert(t.has_bell);
+	ck_assert(!store_has_bell(store));
+	ck_assert_int_le(t.sleep_until_ms - clock_ms(), 1000);
+	fake_database_insert(1, 1, clock_ms());
+	turns_collect(&t);
+	ck_assert(turn());
+	ck_assert_int_eq(work.count, 1);
+}
+END_TEST
+
+START_TEST(without_a_bell_each_poll_looks)
+{
+	t.settings.wants_bell = false;
+	skip_adopt();
+	turn_all();
+	ck_assert(!db->last.sleep);
+	for (int i = 0; i < 5; i++) {
+		ck_assert_int_le(turns_due_ms(&t) - clock_ms(), POLL_MS);
+		fake_clock_advance(turns_due_ms(&t) - clock_ms());
+		ck_assert(turn());
+		ck_assert(db->last.peek);
+		ck_assert(!begin());
+	}
+}
+END_TEST
+
+START_TEST(an_idle_poll_is_one_look_a_second)
+{
+	int64_t until_ms;
+	int before;
+
+	skip_adopt();
+	turn_all();
+	before = db->turns;
+	until_ms = clock_ms() + 60000;
+	while (clock_ms() < until_ms) {
+		fake_clock_advance(turns_due_ms(&t) - clock_ms());
+		turn_all();
+	}
+	ck_assert_int_le(db->turns - before, 61);
+	ck_assert(db->last.peek);
+	ck_assert_int_eq(db->last.claim_limit, 0);
+}
+END_TEST
+
+START_TEST(a_broker_that_takes_nothing_means_no_claims_and_no_ringing)
+{
+	skip_adopt();
+	turn_all();
+	ck_assert(store_has_bell(store));
+	may_claim = false;
+	ck_assert(turn());
+	ck_assert(db->last.wake);
+	ck_assert(!db->last.claim_limit && !db->last.peek && !db->last.adopt);
+	ck_assert(!store_has_bell(store));
+	ck_assert(!begin());
+	fake_clock_advance(60000);
+	ck_assert(!begin());
+	ck_assert_int_eq(turns_due_ms(&t), CLOCK_NEVER);
+	may_claim = true;
+	ck_assert(begin());
+}
+END_TEST
+
+START_TEST(a_bell_that_rang_just_before_the_broker_went_is_given_back)
+{
+	skip_adopt();
+	turn_all();
+	fake_database_ring();
+	turns_collect(&t);
+	may_claim = false;
+	ck_assert(turn());
+	ck_assert(db->last.wake);
+	ck_assert(!store_has_bell(store));
+}
+END_TEST
+
+START_TEST(another_relays_bell_is_not_ours_to_give_back)
+{
+	db->bell = STORE_BELL_SHARED;
+	skip_adopt();
+	turn_all();
+	may_claim = false;
+	ck_assert(!begin());
+	ck_assert(!t.has_bell);
+}
+END_TEST
+
+/* --- until empty --- */
+
+START_TEST(a_run_until_empty_looks_only_with_nothing_in_hand)
+{
+	struct batch *b;
+
+	t.settings.until_empty = true;
+	t.settings.wants_bell = false;
+	skip_adopt();
+	b = claim_rows(1, 2);
+	ck_assert(!begin());
+	ck_assert(!t.is_empty);
+	decide_all(b, FATE_SENT);
+	ck_assert(turn());
+	ck_assert(!t.is_empty);
+	ck_assert(turn());
+	ck_assert(db->last.peek);
+	ck_assert(t.is_empty);
+}
+END_TEST
+
+START_TEST(rows_for_later_and_claims_of_others_alive_are_not_due)
+{
+	struct fake_claim *c;
+
+	t.settings.until_empty = true;
+	t.settings.wants_bell = false;
+	fake_database_insert(1, 1, clock_ms() + 5000);
+	turn_all();
+	ck_assert(t.is_empty);
+	t.is_empty = false;
+	fake_database_insert(2, 1, clock_ms());
+	c = fake_database_dead_claim(2, 1, 0);
+	t.appetite = APPETITE_DROWSY;
+	ck_assert(turn());
+	ck_assert(db->last.peek);
+	ck_assert(!t.is_empty);
+	ck_assert(turn());
+	ck_assert(db->last.adopt);
+	ck_assert_int_eq(work.batches[0]->claim_id, c->claim_id);
+}
+END_TEST
+
+/* --- settling --- */
+
+START_TEST(only_complete_batches_are_settled_and_the_next_claim_rides_along)
+{
+	struct batch *first, *second;
+
+	skip_adopt();
+	first = claim_rows(1, BATCH);
+	second = claim_rows(11, BATCH);
+	decide(first, 0, 3, FATE_SENT);
+	decide(first, 3, 1, FATE_FAILED);
+	decide(second, 0, BATCH - 1, FATE_SENT);
+	t.appetite = APPETITE_AWAKE;
+	fake_database_insert(21, 1, clock_ms());
+	ck_assert(begin());
+	ck_assert_int_eq(db->last.settle_count, 1);
+	ck_assert_ptr_eq(db->last.settle[0], first);
+	ck_assert_int_eq(db->last.claim_limit, BATCH);
+	ck_assert(first->is_settling);
+	answer();
+	ck_assert_int_eq(work.count, 2);
+	ck_assert_ptr_eq(work.batches[0], second);
+	ck_assert_uint_eq(counts.sent, 3);
+	ck_assert_uint_eq(counts.failed, 1);
+	ck_assert_int_eq(fake_database_row(1)->status, FAKE_SENT);
+	ck_assert_int_eq(fake_database_row(4)->status, FAKE_FAILED);
+	ck_assert_int_eq(fake_database_row(11)->status, FAKE_SENDING);
+	ck_assert_int_eq(db->claim_count, 2);
+}
+END_TEST
+
+START_TEST(refused_rows_are_counted_and_reported)
+{
+	struct batch *b;
+
+	skip_adopt();
+	b = claim_rows(1, 3);
+	decide(b, 0, 1, FATE_SENT);
+	decide(b, 1, 1, FATE_RETRY);
+	decide(b, 2, 1, FATE_FAILED);
+	turn();
+	ck_assert_uint_eq(counts.sent, 1);
+	ck_assert_uint_eq(counts.retried, 1);
+	ck_assert_uint_eq(counts.failed, 1);
+	ck_assert_int_eq(report.failed.rows, 1);
+	ck_assert_int_eq(report.failed.id, 3);
+	ck_assert_int_eq(report.retried.id, 2);
+	ck_assert_int_eq(fake_database_row(2)->try_count, 1);
+	ck_assert_str_eq(fake_database_row(2)->last_error, "no");
+}
+END_TEST
+
+START_TEST(a_claim_without_rows_is_closed)
+{
+	skip_adopt();
+	claim_rows(1, 2);
+	work.batches[0]->count = 0;
+	memset(work.batches[0]->in_state, 0, sizeof(work.batches[0]->in_state));
+	turn();
+	ck_assert_int_eq(work.count, 0);
+	ck_assert_int_eq(db->claim_count, 0);
+}
+END_TEST
+
+START_TEST(giving_back_settles_what_is_known_and_frees_the_rest)
+{
+	struct batch *b;
+
+	skip_adopt();
+	b = claim_rows(1, 3);
+	decide(b, 0, 1, FATE_SENT);
+	releases = true;
+	ck_assert(turn());
+	ck_assert_int_eq(db->last.settle_count, 1);
+	ck_assert_int_eq(db->last.claim_limit, 0);
+	ck_assert_int_eq(work.count, 0);
+	ck_assert_int_eq(db->claim_count, 0);
+	ck_assert_int_eq(fake_database_row(1)->status, FAKE_SENT);
+	ck_assert_int_eq(fake_database_row(2)->status, FAKE_SENDING);
+	ck_assert_uint_eq(counts.sent, 1);
+	ck_assert_uint_eq(counts.retried, 0);
+}
+END_TEST
+
+START_TEST(of_a_claim_that_is_gone_nothing_is_counted_or_overwritten)
+{
+	struct batch *b;
+
+	skip_adopt();
+	b = claim_rows(1, 2);
+	decide_all(b, FATE_SENT);
+	db->claims[0].relay_id = FAKE_OTHER_RELAY;
+	turn();
+	ck_assert_int_eq(work.count, 0);
+	ck_assert_uint_eq(counts.sent, 0);
+	ck_assert_uint_eq(counts.claims_lost, 1);
+	ck_assert_int_eq(fake_database_row(1)->status, FAKE_SENDING);
+	ck_assert_int_eq(db->claim_count, 1);
+}
+END_TEST
+
+START_TEST(a_settlement_lost_before_its_commit_is_sent_again)
+{
+	struct batch *b;
+
+	skip_adopt();
+	b = claim_rows(1, 3);
+	decide(b, 0, 2, FATE_SENT);
+	decide(b, 2, 1, FATE_RETRY);
+	db->loses_next_turn = FAKE_LOSS_BEFORE_COMMIT;
+	turn();
+	ck_assert(!t.link.is_up);
+	ck_assert_int_eq(b->in_state[ROW_DECIDED], 3);
+	ck_assert(!b->is_settling);
+	ck_assert_int_eq(fake_database_row(1)->status, FAKE_SENDING);
+	reopen();
+	ck_assert(!b->is_lost);
+	ck_assert(turn());
+	ck_assert_uint_eq(counts.sent, 2);
+	ck_assert_uint_eq(counts.retried, 1);
+	ck_assert_int_eq(fake_database_row(1)->status, FAKE_SENT);
+	ck_assert_int_eq(fake_database_row(3)->try_count, 1);
+	ck_assert_int_eq(work.count, 0);
+}
+END_TEST
+
+START_TEST(a_settlement_whose_answer_is_lost_charges_nobody_twice)
+{
+	struct batch *b;
+
+	skip_adopt();
+	b = claim_rows(1, 2);
+	decide(b, 0, 1, FATE_SENT);
+	decide(b, 1, 1, FATE_RETRY);
+	db->loses_next_turn = FAKE_LOSS_AFTER_COMMIT;
+	turn();
+	ck_assert_int_eq(b->in_state[ROW_DECIDED], 2);
+	reopen();
+	turn();
+	ck_assert_int_eq(work.count, 0);
+	ck_assert_uint_eq(counts.claims_lost, 1);
+	ck_assert_int_eq(fake_database_row(1)->status, FAKE_SENT);
+	ck_assert_int_eq(fake_database_row(2)->try_count, 1);
+}
+END_TEST
+
+START_TEST(a_claim_whose_answer_is_lost_is_dropped_at_the_next_session)
+{
+	skip_adopt();
+	fake_database_insert(1, 2, clock_ms());
+	db->loses_next_turn = FAKE_LOSS_AFTER_COMMIT;
+	turn();
+	ck_assert_int_eq(db->claim_count, 1);
+	ck_assert_int_eq(work.count, 0);
+	reopen();
+	ck_assert_int_eq(db->claim_count, 0);
+	turn_all();
+	ck_assert_int_eq(work.count, 1);
+}
+END_TEST
+
+START_TEST(rows_of_a_claim_that_was_taken_meanwhile_are_not_published)
+{
+	struct batch *b;
+
+	skip_adopt();
+	b = claim_rows(1, 3);
+	batch_set_state(b, &b->rows[0], ROW_IN_FLIGHT);
+	db->loses_next_listen = true;
+	turns_collect(&t);
+	db->claims[0].relay_id = FAKE_OTHER_RELAY;
+	reopen();
+	ck_assert(b->is_lost);
+	ck_assert_int_eq(b->in_state[ROW_WAITING], 0);
+	ck_assert_int_eq(b->in_state[ROW_IN_FLIGHT], 1);
+	decide(b, 0, 1, FATE_SENT);
+	turn();
+	ck_assert_int_eq(work.count, 0);
+	ck_assert_uint_eq(counts.sent, 0);
+	ck_assert_uint_eq(counts.claims_lost, 1);
+}
+END_TEST
+
+/* --- leases --- */
+
+START_TEST(leases_are_renewed_at_a_third)
+{
+	struct batch *b;
+	int64_t claimed_ms;
+
+	skip_adopt();
+	claimed_ms = clock_ms();
+	b = claim_rows(1, 2);
+	ck_assert_int_eq(b->lease_deadline_ms, claimed_ms + LEASE_MS);
+	turn_all();
+	may_claim = false; /* and not because of a poll */
+	turn_all();
+	ck_assert_int_eq(turns_due_ms(&t), claimed_ms + LEASE_MS / 3);
+	fake_clock_advance(turns_due_ms(&t) - clock_ms() - 1);
+	ck_assert(!begin());
+	fake_clock_advance(1);
+	ck_assert(turn());
+	ck_assert(db->last.renew);
+	ck_assert_int_eq(b->lease_deadline_ms, claimed_ms + LEASE_MS / 3 + LEASE_MS);
+	ck_assert_int_ge(db->claims[0].lease_until_ms, b->lease_deadline_ms);
+	ck_assert(!begin());
+}
+END_TEST
+
+START_TEST(a_lease_counts_from_before_the_request)
+{
+	db->answer_ms = 400;
+	skip_adopt();
+	claim_rows(1, 1);
+	ck_assert_int_eq(work.batches[0]->lease_deadline_ms, clock_ms() - 400 + LEASE_MS);
+	fake_clock_advance(LEASE_MS / 2);
+	turn();
+	ck_assert(db->last.renew);
+	ck_assert_int_eq(work.batches[0]->lease_deadline_ms, clock_ms() - 400 + LEASE_MS);
+}
+END_TEST
+
+START_TEST(rows_of_a_claim_that_could_not_be_renewed_are_not_published)
+{
+	struct batch *lost, *kept;
+
+	skip_adopt();
+	lost = claim_rows(1, 3);
+	kept = claim_rows(11, 2);
+	batch_set_state(lost, &lost->rows[0], ROW_IN_FLIGHT);
+	db->claims[0].relay_id = FAKE_OTHER_RELAY;
+	fake_clock_advance(LEASE_MS / 2);
+	turn();
+	ck_assert(db->last.renew);
+	ck_assert_int_eq(lost->in_state[ROW_WAITING], 0);
+	ck_assert_int_eq(lost->in_state[ROW_IN_FLIGHT], 1);
+	ck_assert_int_eq(kept->in_state[ROW_WAITING], 2);
+	/* In doubt: not ours to publish again. */
+	batch_set_state(lost, &lost->rows[0], ROW_WAITING);
+	ck_assert_int_eq(batch_open_rows(lost), 0);
+	turn();
+	ck_assert_int_eq(work.count, 1);
+	ck_assert_uint_eq(counts.claims_lost, 1);
+	ck_assert_uint_eq(counts.sent, 0);
+}
+END_TEST
+
+/* --- adopting --- */
+
+START_TEST(a_claim_of_a_dead_relay_is_adopted_and_its_rows_go_alone)
+{
+	struct batch *b;
+
+	fake_database_insert(1, 3, clock_ms());
+	fake_database_dead_claim(1, 3, 0);
+	skip_adopt();
+	ck_assert_int_eq(work.count, 1);
+	b = work.batches[0];
+	ck_assert(b->is_adopted);
+	ck_assert_int_eq(b->alone, 3);
+	ck_assert_int_eq(b->in_state[ROW_WAITING], 3);
+	ck_assert_uint_eq(counts.claims_adopted, 1);
+	ck_assert_uint_eq(counts.claimed, 3);
+}
+END_TEST
+
+static const struct {
+	int64_t try_count;
+	enum fate fate;
+} deaths[] = {{0, FATE_RETRY}, {1, FATE_RETRY}, {2, FATE_FAILED}};
+
+START_TEST(the_row_that_killed_its_relay_is_charged_and_no_other)
+{
+	struct batch *b;
+
+	fake_database_insert(1, 3, clock_ms());
+	fake_database_row(2)->try_count = deaths[_i].try_count;
+	fake_database_dead_claim(1, 3, 2);
+	skip_adopt();
+	b = work.batches[0];
+	ck_assert_int_eq(b->in_state[ROW_WAITING], 2);
+	ck_assert_int_eq(b->rows[1].state, ROW_DECIDED);
+	ck_assert_int_eq(b->rows[1].decision.fate, deaths[_i].fate);
+	ck_assert_int_eq(b->rows[1].decision.charge, 1);
+	ck_assert_ptr_nonnull(strstr(b->rows[1].reason, "died"));
+	ck_assert_int_eq(b->alone, 2);
+}
+END_TEST
+
+START_TEST(a_named_row_that_is_not_there_any_more_is_no_trouble)
+{
+	fake_database_insert(1, 3, clock_ms());
+	fake_database_dead_claim(1, 3, 2);
+	fake_database_row(2)->status = FAKE_SENT;
+	skip_adopt();
+	ck_assert_int_eq(work.batches[0]->count, 2);
+	ck_assert_int_eq(work.batches[0]->in_state[ROW_DECIDED], 0);
+}
+END_TEST
+
+START_TEST(naming_a_row_settles_the_one_before_and_keeps_the_claim)
+{
+	struct batch *b;
+
+	fake_database_insert(1, 2, clock_ms());
+	fake_database_dead_claim(1, 2, 0);
+	skip_adopt();
+	b = work.batches[0];
+	decide(b, 0, 1, FATE_SENT);
+	unnamed_batch = b;
+	unnamed = &b->rows[1];
+	ck_assert(turn());
+	ck_assert_ptr_eq(db->last.name, b);
+	ck_assert_int_eq(db->claims[0].publishing_id, 2);
+	ck_assert_int_eq(b->publishing_id, 2);
+	ck_assert_uint_eq(counts.sent, 1);
+	ck_assert_int_eq(work.count, 1);
+	unnamed = NULL;
+	decide(b, 1, 1, FATE_RETRY);
+	ck_assert(turn());
+	ck_assert_uint_eq(counts.sent, 1);
+	ck_assert_uint_eq(counts.retried, 1);
+	ck_assert_int_eq(work.count, 0);
+}
+END_TEST
+
+START_TEST(a_row_that_cannot_be_named_is_given_up_with_its_claim)
+{
+	struct batch *b;
+
+	fake_database_insert(1, 2, clock_ms());
+	fake_database_dead_claim(1, 2, 0);
+	skip_adopt();
+	b = work.batches[0];
+	db->claims[0].relay_id = FAKE_OTHER_RELAY;
+	unnamed_batch = b;
+	unnamed = &b->rows[0];
+	turn();
+	ck_assert_int_eq(work.count, 0);
+	ck_assert_uint_eq(counts.claims_lost, 1);
+}
+END_TEST
+
+START_TEST(nothing_is_named_while_claims_are_given_back)
+{
+	struct batch *b;
+
+	fake_database_insert(1, 2, clock_ms());
+	fake_database_dead_claim(1, 2, 0);
+	skip_adopt();
+	b = work.batches[0];
+	unnamed_batch = b;
+	unnamed = &b->rows[0];
+	releases = true;
+	ck_assert(turn());
+	ck_assert_ptr_null(db->last.name);
+	ck_assert_int_eq(db->last.settle_count, 1);
+	ck_assert_int_eq(db->claim_count, 0);
+}
+END_TEST
+
+START_TEST(a_dead_relay_seen_in_a_look_is_adopted_at_once)
+{
+	skip_adopt();
+	turn();
+	fake_database_insert(1, 1, clock_ms() + 60000);
+	fake_database_row(1)->next_retry_ms = clock_ms();
+	fake_database_dead_claim(1, 1, 0);
+	ck_assert(turn());
+	ck_assert(db->last.peek);
+	ck_assert(turn());
+	ck_assert(db->last.adopt);
+	ck_assert_int_eq(work.count, 1);
+}
+END_TEST
+
+START_TEST(closing_puts_what_was_on_its_way_back)
+{
+	struct batch *b;
+
+	skip_adopt();
+	b = claim_rows(1, 2);
+	decide_all(b, FATE_SENT);
+	db->loses_next_turn = FAKE_LOSS_BEFORE_COMMIT;
+	begin();
+	ck_assert_int_eq(b->in_state[ROW_SETTLING], 2);
+	turns_close(&t);
+	ck_assert_int_eq(b->in_state[ROW_DECIDED], 2);
+	ck_assert(!b->is_settling);
+	ck_assert(!t.has_bell);
+}
+END_TEST
+
+Suite *unit_suite(void)
+{
+	Suite *suite = suite_create("turns");
+	TCase *tc = tcase_create("turns");
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, opening_waits_for_its_time_and_backs_off);
+	tcase_add_test(tc, nothing_is_begun_while_the_session_is_down_or_busy);
+	tcase_add_test(tc,
+		       a_dead_relay_is_looked_for_first_and_then_every_5_s_while_awake);
+	tcase_add_test(tc, a_session_that_answers_nothing_is_lost_at_its_deadline);
+	tcase_add_test(tc, an_empty_table_is_claimed_once_and_slept_on);
+	tcase_add_test(tc, a_full_batch_means_more_and_a_smaller_one_means_a_last_look);
+	tcase_add_test(tc, a_claim_that_lost_rows_on_the_way_may_have_more_behind_it);
+	tcase_add_test(tc, three_open_batches_are_enough);
+	tcase_add_test(tc, nothing_is_claimed_while_a_row_must_go_alone);
+	tcase_add_test(tc, a_poll_that_could_not_claim_is_not_due);
+	tcase_add_test(tc, reading_begins_at_the_low_water_mark_but_for_once_a_second);
+	tcase_add_test(tc, a_look_that_finds_due_rows_reads_all_from_the_beginning);
+	tcase_add_test(tc, a_ring_wakes);
+	tcase_add_test(tc, a_ring_while_awake_changes_nothing);
+	tcase_add_test(tc, rings_for_nothing_are_answered_by_growing_pauses);
+	tcase_add_test(tc, writers_under_way_are_waited_for_in_growing_pauses);
+	tcase_add_test(tc, a_row_scheduled_ahead_ends_the_sleep);
+	tcase_add_test(tc, a_row_scheduled_far_ahead_does_not_prolong_the_sleep);
+	tcase_add_test(tc, another_relays_bell_wakes_but_is_not_trusted_for_long);
+	tcase_add_test(tc, without_a_bell_each_poll_looks);
+	tcase_add_test(tc, an_idle_poll_is_one_look_a_second);
+	tcase_add_test(tc, a_broker_that_takes_nothing_means_no_claims_and_no_ringing);
+	tcase_add_test(tc, a_bell_that_rang_just_before_the_broker_went_is_given_back);
+	tcase_add_test(tc, another_relays_bell_is_not_ours_to_give_back);
+	tcase_add_test(tc, a_run_until_empty_looks_only_with_nothing_in_hand);
+	tcase_add_test(tc, rows_for_later_and_claims_of_others_alive_are_not_due);
+	tcase_add_test(tc,
+		       only_complete_batches_are_settled_and_the_next_claim_rides_along);
+	tcase_add_test(tc, refused_rows_are_counted_and_reported);
+	tcase_add_test(tc, a_claim_without_rows_is_closed);
+	tcase_add_test(tc, giving_back_settles_what_is_known_and_frees_the_rest);
+	tcase_add_test(tc, of_a_claim_that_is_gone_nothing_is_counted_or_overwritten);
+	tcase_add_test(tc, a_settlement_lost_before_its_commit_is_sent_again);
+	tcase_add_test(tc, a_settlement_whose_answer_is_lost_charges_nobody_twice);
+	tcase_add_test(tc, a_claim_whose_answer_is_lost_is_dropped_at_the_next_session);
+	tcase_add_test(tc, rows_of_a_claim_that_was_taken_meanwhile_are_not_published);
+	tcase_add_test(tc, leases_are_renewed_at_a_third);
+	tcase_add_test(tc, a_lease_counts_from_before_the_request);
+	tcase_add_test(tc, rows_of_a_claim_that_could_not_be_renewed_are_not_published);
+	tcase_add_test(tc, a_claim_of_a_dead_relay_is_adopted_and_its_rows_go_alone);
+	tcase_add_loop_test(tc, the_row_that_killed_its_relay_is_charged_and_no_other, 0,
+			    sizeof(deaths) / sizeof(deaths[0]));
+	tcase_add_test(tc, a_named_row_that_is_not_there_any_more_is_no_trouble);
+	tcase_add_test(tc, naming_a_row_settles_the_one_before_and_keeps_the_claim);
+	tcase_add_test(tc, a_row_that_cannot_be_named_is_given_up_with_its_claim);
+	tcase_add_test(tc, nothing_is_named_while_claims_are_given_back);
+	tcase_add_test(tc, a_dead_relay_seen_in_a_look_is_adopted_at_once);
+	tcase_add_test(tc, closing_puts_what_was_on_its_way_back);
+	suite_add_tcase(suite, tc);
+	return suite;
+}
