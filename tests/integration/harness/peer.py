@@ -127,11 +127,11 @@ class Peer:
     `on_publish` may be replaced at any time. It is called by the thread of the connection.
     """
 
-    def __init__(self, on_publish=lambda publish: None):
+    def __init__(self, on_publish=lambda publish: None, port=0):
         self.on_publish = on_publish
         self.sessions = []
         self.published = []  # complete messages of all sessions, in order
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.url = "amqp://guest:guest@127.0.0.1:%d" % self._listener.getsockname()[1]
 
     def __enter__(self):

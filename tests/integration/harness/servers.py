@@ -36,8 +36,10 @@ class Servers:
 
     def kill(self, which):
         """SIGKILL, as the kernel would do it when memory runs out."""
+        process = pathlib.Path(f"/proc/{self.pid(which)}")
         self.signal(which, signal.SIGKILL)
-        wait_until(lambda: not self.is_running(which), what=f"the end of {which}")
+        # Not even a zombie may be left, or start() takes it for running.
+        wait_until(lambda: not process.exists(), what=f"the end of {which}")
 
     def pause(self, which):
         """Frozen: connections stay open, nobody answers."""
