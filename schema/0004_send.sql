@@ -6,6 +6,9 @@
 -- Returns the message_id. Needs no right but INSERT on message_log. The functions remember the
 -- schema they were created in, so callers need not have it in their search_path.
 
+-- What the functions remember shall be this schema and nothing else.
+SELECT set_config('search_path', quote_ident(current_schema()), true);
+
 CREATE FUNCTION message_log_send(
     exchange     text,
     routing_key  text,

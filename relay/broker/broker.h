@@ -59,6 +59,9 @@ struct broker_driver {
 	/* "librabbitmq 0.11.0, …": as loaded, for --version and the log. */
 	const char *(*libraries)(void);
 
+	/* How many addresses open() takes turns with: so many calls try each of them. */
+	size_t (*addresses)(const void *config);
+
 	/* No I/O. `config` stays valid until free(). */
 	struct broker *(*create)(const void *config);
 

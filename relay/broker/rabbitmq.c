@@ -452,6 +452,11 @@ static int rabbitmq_check(const void *config, struct error *err)
 	return rabbitmq_config_check(config, err);
 }
 
+static size_t rabbitmq_addresses(const void *config)
+{
+	return ((const struct rabbitmq_config *)config)->urls.count;
+}
+
 static const char *rabbitmq_libraries(void)
 {
 	static char text[96];
@@ -467,6 +472,7 @@ const struct broker_driver broker_rabbitmq = {
 	.config_size = sizeof(struct rabbitmq_config),
 	.check = rabbitmq_check,
 	.libraries = rabbitmq_libraries,
+	.addresses = rabbitmq_addresses,
 	.create = rabbitmq_create,
 	.open = rabbitmq_open,
 	.publish = rabbitmq_publish,
