@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <libpq-fe.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,17 +11,23 @@
 #include "store/pg_hosts.h"
 
 /* More statements than any exchange has. */
-#define STATEMENTS_MAX 32
+#define STATEMENTS_MAX 64
+
+/* More different ones than any caller has. */
+#define PLANS_MAX 32
 
 struct pg {
 	char *url;
 	char *password;
 	char *application_name;
+	bool keeps_plans;
 	bool any_server;
 	int rotation; /* which host to begin with; see pg_hosts.h */
 
 	PGconn *connection;
 	char *peer;
+	const char *plans[PLANS_MAX]; /* texts; the i-th is prepared as "p<i>" */
+	int plan_count;
 
 	int statements; /* sent in this exchange */
 	int answered;   /* of them */
@@ -40,6 +47,7 @@ struct pg *pg_new(const struct pg_settings *settings)
 	pg->url = settings->url ? xstrdup(settings->url) : NULL;
 	pg->password = settings->password ? xstrdup(settings->password) : NULL;
 	pg->application_name = xstrdup(settings->application_name);
+	pg->keeps_plans = settings->keeps_plans;
 	pg->any_server = settings->any_server;
 	pg->deadline_ms = CLOCK_NEVER;
 	return pg;
@@ -74,6 +82,7 @@ void pg_close(struct pg *pg)
 	drop_results(pg);
 	PQfinish(pg->connection);
 	pg->connection = NULL;
+	pg->plan_count = 0;
 	pg->was_notified = false;
 	free(pg->peer);
 	pg->peer = NULL;
@@ -327,6 +336,36 @@ void pg_begin(struct pg *pg)
 	pg->sqlstate[0] = '\0';
 }
 
+static int find_plan(const struct pg *pg, const char *sql)
+{
+	for (int i = 0; i < pg->plan_count; i++) {
+		if (pg->plans[i] == sql)
+			return i;
+	}
+	return -1;
+}
+
+/*
+ * The name under which the statement is prepared, preparing it first if need be: that has an
+ * answer of its own. (PostgreSQL 15: an empty claim takes 0.32 ms to plan and 0.09 ms to run.)
+ * Should preparing fail, the exchange fails and the connection is closed, so a name never stands for nothing.
+ */
+static const char *plan_name(struct pg *pg, const char *sql, int count, const Oid *types,
+			     char *name, size_t size)
+{
+	int plan = find_plan(pg, sql);
+
+	snprintf(name, size, "p%d", plan < 0 ? pg->plan_count : plan);
+	if (plan >= 0)
+		return name;
+	assert(pg->plan_count < PLANS_MAX);
+	pg->plans[pg->plan_count++] = sql;
+	if (!PQsendPrepare(pg->connection, name, sql, count, types))
+		pg->is_broken = true;
+	pg->statements++;
+	return name;
+}
+
 int pg_add(struct pg *pg, const char *sql, const struct pg_params *params)
 {
 	Oid types[PG_PARAMS_MAX];
@@ -334,8 +373,10 @@ int pg_add(struct pg *pg, const char *sql, const struct pg_params *params)
 	int sizes[PG_PARAMS_MAX];
 	int formats[PG_PARAMS_MAX];
 	int count = params ? params->count : 0;
+	char name[16];
+	int sent;
 
-	assert(pg->statements < STATEMENTS_MAX);
+	assert(pg->statements + 1 < STATEMENTS_MAX);
 	for (int i = 0; i < count; i++) {
 		types[i] = params->items[i].type;
 		values[i] = params->items[i].is_null
@@ -345,8 +386,15 @@ int pg_add(struct pg *pg, const char *sql, const struct pg_params *params)
 		sizes[i] = (int)params->items[i].size;
 		formats[i] = 1;
 	}
-	if (!PQsendQueryParams(pg->connection, sql, count, types, values, sizes, formats,
-			       1))
+	if (pg->keeps_plans && count)
+		sent = PQsendQueryPrepared(pg->connection,
+					   plan_name(pg, sql, count, types, name,
+						     sizeof(name)),
+					   count, values, sizes, formats, 1);
+	else
+		sent = PQsendQueryParams(pg->connection, sql, count, types, values, sizes,
+					 formats, 1);
+	if (!sent)
 		pg->is_broken = true;
 	return pg->statements++;
 }

@@ -40,6 +40,9 @@ struct pg_settings {
 	const char *url;      /* libpq URI or key=value string, or NULL: PG* variables */
 	const char *password; /* overrides the url's, or NULL */
 	const char *application_name;
+	/* Keep the plans of statements with parameters for as long as the connection lasts;
+	   not behind a pooler that changes servers. Their texts must stay where they are. */
+	bool keeps_plans;
 	bool any_server; /* accept a read-only server (to tell the user that it is one) */
 };
 

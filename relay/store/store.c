@@ -75,9 +75,11 @@ struct store *store_new(const struct store_settings *settings)
 			s->settle_sql[keeps][refuses] =
 				settle_text(keeps, settings->deletes_sent, refuses);
 	}
-	s->pg = pg_new(&(struct pg_settings){.url = settings->url,
-					     .password = settings->password,
-					     .application_name = application_name});
+	s->pg = pg_new(
+		&(struct pg_settings){.url = settings->url,
+				      .keeps_plans = !settings->transaction_pooling,
+				      .password = settings->password,
+				      .application_name = application_name});
 	free(application_name);
 	return s;
 }
