@@ -192,7 +192,8 @@ $(call suites,batch work): $(call fakes,batch)
 $(call suites,link report): $(call fakes,batch clock)
 $(call suites,sender): $(call fakes,batch clock broker)
 $(call suites,turns): $(call fakes,batch clock store)
-$(call suites,relay): $(call fakes,batch clock broker store)
+$(call suites,relay): $(call fakes,batch clock broker store system)
+$(call suites,relay): ALL_LDFLAGS += -Wl,--wrap=poll,--wrap=backoff_random
 
 .SECONDARY:
 -include $(wildcard $(B)/tests/*/*.d)

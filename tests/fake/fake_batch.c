@@ -1,6 +1,5 @@
 #include "fake_batch.h"
 
-#include <check.h>
 #include <libpq-fe.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,13 +7,14 @@
 
 #include "base/buffer.h"
 #include "base/clock.h"
+#include "fake/fake.h"
 
 static struct slice put(PGresult *r, const char *text)
 {
 	size_t size = strlen(text);
 	char *copy = PQresultAlloc(r, size + 1);
 
-	ck_assert_ptr_nonnull(copy);
+	fake_assert(copy);
 	memcpy(copy, text, size + 1);
 	return (struct slice){.data = copy, .size = size};
 }
@@ -59,7 +59,7 @@ struct batch *fake_batch(uint32_t turn, int64_t first_id, int count)
 
 int64_t fake_message_number(const struct message *msg)
 {
-	ck_assert_uint_ge(msg->message_id.size, 2);
-	ck_assert_int_eq(msg->message_id.data[0], 'm');
+	fake_assert(msg->message_id.size >= 2);
+	fake_assert(msg->message_id.data[0] == 'm');
 	return strtoll(msg->message_id.data + 1, NULL, 10);
 }

@@ -1,10 +1,10 @@
 #include "fake_broker.h"
 
-#include <check.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "fake/fake.h"
 #include "fake/fake_batch.h"
 #include "fake/fake_clock.h"
 
@@ -35,15 +35,13 @@ static const char *libraries(void)
 static int open_fake(struct broker *b, int timeout_ms, int stop_fd, struct error *err)
 {
 	struct fake_broker *f = fake(b);
-	struct pollfd p = {.fd = stop_fd, .events = POLLIN};
 
-	ck_assert_msg(!f->is_open, "open() before close()");
-	ck_assert_int_gt(timeout_ms, 0);
+	fake_assert_msg(!f->is_open, "open() before close()");
+	fake_assert(timeout_ms > 0);
 	f->opens++;
 	f->open_timeout_ms = timeout_ms;
-	if (poll(&p, 1, 0) == 1)
+	if (fake_clock_block(clock_min(f->open_takes_ms, timeout_ms), stop_fd))
 		return error_set(err, ERROR_STOPPED, "stopped");
-	fake_clock_advance(clock_min(f->open_takes_ms, timeout_ms));
 	if (f->fail_opens) {
 		f->fail_opens -= f->fail_opens > 0;
 		return error_set(err, f->open_error, "nobody there");
@@ -78,8 +76,8 @@ static enum publish_result lose(struct fake_broker *f, struct error *err)
 
 static void must_be_usable(const struct fake_broker *f)
 {
-	ck_assert_msg(f->is_open, "used before open()");
-	ck_assert_msg(!f->is_lost, "used after the connection was lost");
+	fake_assert_msg(f->is_open, "used before open()");
+	fake_assert_msg(!f->is_lost, "used after the connection was lost");
 }
 
 static enum publish_result accept_message(struct fake_broker *f, uint64_t tag, int64_t id,
@@ -100,7 +98,7 @@ static enum publish_result accept_message(struct fake_broker *f, uint64_t tag, i
 	}
 	if (f->pending_count > f->most_pending)
 		f->most_pending = f->pending_count;
-	ck_assert_uint_lt((size_t)f->order_count, sizeof(f->order) / sizeof(f->order[0]));
+	fake_assert((size_t)f->order_count < sizeof(f->order) / sizeof(f->order[0]));
 	f->order[f->order_count++] = id;
 	f->published[id]++;
 	return PUBLISH_OK;
@@ -114,9 +112,9 @@ static enum publish_result publish(struct broker *b, uint64_t tag,
 	struct fake_answer answer = {.result = PUBLISH_OK};
 
 	must_be_usable(f);
-	ck_assert_uint_ne(tag, 0);
-	ck_assert_int_lt(id, FAKE_BROKER_IDS);
-	ck_assert_ptr_nonnull(msg->body.data);
+	fake_assert(tag != 0);
+	fake_assert(id < FAKE_BROKER_IDS);
+	fake_assert(msg->body.data);
 	if (f->loses_next_publish) {
 		f->loses_next_publish = false;
 		return lose(f, err);
@@ -145,7 +143,7 @@ static void take(struct fake_broker *f, size_t i, struct receipt *out)
 	const struct fake_pending *p = &f->pending[i];
 
 	/* Borrowed until now: whoever freed it is caught here. */
-	ck_assert_int_eq(fake_message_number(p->msg), p->id);
+	fake_assert(fake_message_number(p->msg) == p->id);
 	*out = (struct receipt){.tag = p->tag, .verdict = p->answer.verdict};
 	snprintf(out->reason, sizeof(out->reason), "%s",
 		 p->answer.reason ? p->answer.reason : "");
@@ -162,7 +160,7 @@ static int collect(struct broker *b, struct receipt *out, int capacity, struct e
 	int count = 0;
 
 	must_be_usable(f);
-	ck_assert_int_gt(capacity, 0);
+	fake_assert(capacity > 0);
 	if (f->stale_tag)
 		out[count++] =
 			(struct receipt){.tag = f->stale_tag, .verdict = VERDICT_SENT};
@@ -188,7 +186,7 @@ static void forget(struct broker *b, uint64_t tag)
 	for (size_t i = 0; i < f->pending_count; i++) {
 		if (f->pending[i].tag != tag)
 			continue;
-		ck_assert_int_lt(f->forgotten_count, 64);
+		fake_assert(f->forgotten_count < 64);
 		f->forgotten[f->forgotten_count++] = f->pending[i].id;
 		f->pending_count--;
 		memmove(&f->pending[i], &f->pending[i + 1],

@@ -1,8 +1,9 @@
 #include "fake_clock.h"
 
-#include <check.h>
+#include <poll.h>
 #include <stdio.h>
-#include <string.h>
+
+#include "fake/fake.h"
 
 #define EVENTS_MAX 16384
 
@@ -39,7 +40,7 @@ void fake_clock_at(int64_t at_ms, void (*happen)(void *context), void *context)
 {
 	int i = event_count++;
 
-	ck_assert_int_lt(event_count, EVENTS_MAX);
+	fake_assert(event_count < EVENTS_MAX);
 	/* Of those at one moment the first planned happens first. */
 	for (; i > 0 && events[i - 1].at_ms <= at_ms; i--)
 		events[i] = events[i - 1];
@@ -61,27 +62,50 @@ int64_t clock_min(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
-/* Returns what a poll(2) after it shall wait: nothing, since the wait is over. */
 int clock_wait_ms(int64_t deadline_ms, int64_t from_ms)
 {
-	int64_t until_ms = deadline_ms;
+	int64_t left_ms = deadline_ms - from_ms;
 
-	ck_assert_int_eq(from_ms, now_ms);
-	waits++;
-	if (event_count && events[event_count - 1].at_ms <= until_ms)
-		until_ms = events[event_count - 1].at_ms;
-	ck_assert_msg(until_ms != CLOCK_NEVER, "waits for ever");
+	return left_ms <= 0 ? 0 : (int)clock_min(left_ms, 3600000);
+}
+
+/* To that moment, or the next thing planned. */
+static void jump(int64_t until_ms)
+{
+	if (event_count)
+		until_ms = clock_min(until_ms, events[event_count - 1].at_ms);
 	if (until_ms > now_ms)
 		fake_clock_advance(until_ms - now_ms);
-	else
-		ck_assert_msg(spins++ < SPINS_MAX, "the loop spins");
 	while (event_count && events[event_count - 1].at_ms <= now_ms) {
 		struct event e = events[--event_count];
 
 		if (e.happen)
 			e.happen(e.context);
 	}
-	return 0;
+}
+
+void fake_clock_wait(int timeout_ms)
+{
+	int64_t before_ms = now_ms;
+
+	fake_assert_msg(timeout_ms >= 0, "waits for ever");
+	waits++;
+	jump(now_ms + timeout_ms);
+	if (now_ms == before_ms && spins++ == SPINS_MAX)
+		ck_abort_msg("the loop spins");
+}
+
+bool fake_clock_block(int64_t ms, int stop_fd)
+{
+	struct pollfd p = {.fd = stop_fd, .events = POLLIN};
+	int64_t until_ms = now_ms + ms;
+
+	while (now_ms < until_ms) {
+		if (poll(&p, 1, 0) == 1)
+			return true;
+		jump(until_ms);
+	}
+	return poll(&p, 1, 0) == 1;
 }
 
 void clock_print(char *out, size_t size)

@@ -1,12 +1,12 @@
 #include "fake_store.h"
 
-#include <check.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buffer.h"
+#include "fake/fake.h"
 #include "fake/fake_batch.h"
 #include "fake/fake_clock.h"
 
@@ -93,7 +93,7 @@ void fake_database_insert(int64_t first_id, int count, int64_t next_retry_ms)
 	bool rings = db->bell == STORE_BELL_SHARED;
 
 	for (int i = 0; i < count; i++) {
-		ck_assert_int_lt(db->row_count, FAKE_ROWS_MAX);
+		fake_assert(db->row_count < FAKE_ROWS_MAX);
 		db->rows[db->row_count++] =
 			(struct fake_row){.id = first_id + i,
 					  .next_retry_ms = next_retry_ms,
@@ -109,7 +109,7 @@ static struct fake_claim *add_claim(int32_t relay_id, int64_t lease_until_ms)
 {
 	struct fake_claim *c = &db->claims[db->claim_count++];
 
-	ck_assert_int_le(db->claim_count, FAKE_CLAIMS_MAX);
+	fake_assert(db->claim_count <= FAKE_CLAIMS_MAX);
 	*c = (struct fake_claim){.claim_id = ++db->last_claim_id,
 				 .relay_id = relay_id,
 				 .lease_until_ms = lease_until_ms};
@@ -251,7 +251,7 @@ static void begin_session(struct store *s)
 
 	while (sessions[i])
 		i++;
-	ck_assert_int_lt(i, SESSIONS_MAX);
+	fake_assert(i < SESSIONS_MAX);
 	sessions[i] = s;
 	s->relay_id = ++db->last_relay_id;
 	s->is_open = true;
@@ -260,14 +260,11 @@ static void begin_session(struct store *s)
 int store_open(struct store *s, struct batch *const *batches, int count, bool *lost,
 	       int timeout_ms, int stop_fd, struct error *err)
 {
-	struct pollfd p = {.fd = stop_fd, .events = POLLIN};
-
-	ck_assert_msg(!s->is_open, "store_open() before store_close()");
+	fake_assert_msg(!s->is_open, "store_open() before store_close()");
 	db->opens++;
 	db->open_timeout_ms = timeout_ms;
-	if (poll(&p, 1, 0) == 1)
+	if (fake_clock_block(clock_min(db->open_takes_ms, timeout_ms), stop_fd))
 		return error_set(err, ERROR_STOPPED, "stopped");
-	fake_clock_advance(clock_min(db->open_takes_ms, timeout_ms));
 	if (db->fail_opens) {
 		db->fail_opens -= db->fail_opens > 0;
 		return error_set(err, db->open_error, "no database there");
@@ -424,7 +421,7 @@ static void claim(struct store *s, int limit)
 	const struct fake_row *row = next_due();
 	struct fake_claim *c;
 
-	ck_assert_int_le(limit, FAKE_CLAIM_ROWS);
+	fake_assert(limit <= FAKE_CLAIM_ROWS);
 	if (!row)
 		return;
 	c = add_claim(s->relay_id, clock_ms() + s->settings.lease_ms);
@@ -480,15 +477,15 @@ static void execute(struct store *s, const struct store_turn *t)
 
 static void must_make_sense(const struct store *s, const struct store_turn *t)
 {
-	ck_assert_msg(s->is_open, "a turn without a session");
-	ck_assert_msg(!s->turn, "a turn while one is under way");
-	ck_assert_msg(!(t->adopt && t->claim_limit), "adopt and claim in one turn");
-	ck_assert_msg(!t->sleep || t->peek, "asleep without a look");
-	ck_assert_msg(t->settle_count || t->name || t->renew || t->adopt ||
-			      t->claim_limit || t->peek || (t->wake && s->has_bell),
-		      "a turn that asks for nothing");
+	fake_assert_msg(s->is_open, "a turn without a session");
+	fake_assert_msg(!s->turn, "a turn while one is under way");
+	fake_assert_msg(!(t->adopt && t->claim_limit), "adopt and claim in one turn");
+	fake_assert_msg(!t->sleep || t->peek, "asleep without a look");
+	fake_assert_msg(t->settle_count || t->name || t->renew || t->adopt ||
+				t->claim_limit || t->peek || (t->wake && s->has_bell),
+			"a turn that asks for nothing");
 	for (int i = 0; i < t->settle_count; i++)
-		ck_assert_int_eq(t->settle[i]->in_state[ROW_IN_FLIGHT], 0);
+		fake_assert(t->settle[i]->in_state[ROW_IN_FLIGHT] == 0);
 }
 
 void store_turn_begin(struct store *s, struct store_turn *t)
@@ -568,7 +565,7 @@ static void take_answers(struct store *s, struct store_turn *t)
 
 int store_turn_poll(struct store *s, struct error *err)
 {
-	ck_assert_ptr_nonnull(s->turn);
+	fake_assert(s->turn);
 	if (s->hangs ? clock_ms() < store_deadline_ms(s) : clock_ms() < s->answer_at_ms)
 		return 0;
 	if (s->hangs || s->loss != FAKE_LOSS_NONE) {
@@ -585,7 +582,7 @@ int store_listen(struct store *s, struct error *err)
 {
 	bool was_rung = db->is_rung && s->settings.wants_bell;
 
-	ck_assert_msg(s->is_open && !s->turn, "listening at the wrong time");
+	fake_assert_msg(s->is_open && !s->turn, "listening at the wrong time");
 	if (db->loses_next_listen) {
 		db->loses_next_listen = false;
 		return error_set(err, ERROR_LOST, "terminating connection");
