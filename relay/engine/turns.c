@@ -21,6 +21,9 @@
 #define PAUSE_MAX_MS 25
 #define PAUSES_MAX   8
 
+/* Rows that somebody else has locked are tried again this often. */
+#define CAREFUL_EVERY_MS 1000
+
 /* Asleep on a bell that another relay holds. */
 #define SHARED_SLEEP_MAX_MS 1000
 
@@ -47,6 +50,15 @@ static void give_up_batch(struct batch *b)
 {
 	b->is_lost = true;
 	batch_move_all(b, ROW_WAITING, ROW_SETTLED);
+}
+
+/* Somebody holds a lock on one of their rows, perhaps; being careful is right in any case. */
+static void be_careful(struct store_turn *turn)
+{
+	for (int i = 0; i < turn->settle_count; i++)
+		turn->settle[i]->is_careful = true;
+	if (turn->name)
+		turn->name->is_careful = true;
 }
 
 static void lost(struct turns *t, const struct error *err)
@@ -90,13 +102,15 @@ void turns_close(struct turns *t)
 
 /* --- planning --- */
 
-static void plan_settle(struct turns *t, bool release)
+static void plan_settle(struct turns *t, bool release, int64_t now_ms)
 {
 	struct store_turn *turn = &t->turn;
 
 	for (int i = 0; i < t->work->count; i++) {
 		struct batch *b = t->work->batches[i];
 
+		if (b->is_careful && now_ms < b->settle_at_ms)
+			continue;
 		if (batch_open_rows(b) == 0 || release)
 			turn->settle[turn->settle_count++] = b;
 	}
@@ -169,7 +183,7 @@ void turns_begin(struct turns *t, bool may_claim, bool release,
 		return;
 	t->turn = (struct store_turn){0};
 	t->may_claim = may_claim && !release;
-	plan_settle(t, release);
+	plan_settle(t, release, now_ms);
 	if (unnamed && !release) {
 		t->turn.name = unnamed_batch;
 		t->turn.publishing_id = unnamed->id;
@@ -215,25 +229,40 @@ static void count_settled(struct turns *t, struct batch *b)
 	}
 }
 
+/* Round the locked rows it went; the rest later, and then the claim. */
+static void stay_careful(struct batch *b)
+{
+	if (b->in_state[ROW_DECIDED] && !b->settle_at_ms)
+		log_warn("rows locked by another session",
+			 LOG_INT("rows", b->in_state[ROW_DECIDED]),
+			 LOG_INT("claim_id", b->claim_id));
+	b->is_careful = b->in_state[ROW_DECIDED] > 0;
+	b->settle_at_ms = clock_ms() + CAREFUL_EVERY_MS;
+}
+
+static void take_settled_batch(struct turns *t, struct batch *b, bool is_ours,
+			       bool closed)
+{
+	if (!is_ours) {
+		claim_lost(t, b);
+		work_remove(t->work, b);
+		return;
+	}
+	count_settled(t, b);
+	if (b->is_careful)
+		stay_careful(b);
+	else if (closed)
+		work_remove(t->work, b);
+}
+
 static void take_settled(struct turns *t)
 {
 	struct store_turn *turn = &t->turn;
 
-	for (int i = 0; i < turn->settle_count; i++) {
-		if (turn->settled[i])
-			count_settled(t, turn->settle[i]);
-		else
-			claim_lost(t, turn->settle[i]);
-		work_remove(t->work, turn->settle[i]);
-	}
-	if (!turn->name)
-		return;
-	if (turn->named) {
-		count_settled(t, turn->name);
-	} else {
-		claim_lost(t, turn->name);
-		work_remove(t->work, turn->name);
-	}
+	for (int i = 0; i < turn->settle_count; i++)
+		take_settled_batch(t, turn->settle[i], turn->settled[i], true);
+	if (turn->name)
+		take_settled_batch(t, turn->name, turn->named, false);
 }
 
 static bool is_renewed(const struct store_turn *turn, int64_t claim_id)
@@ -395,6 +424,8 @@ void turns_collect(struct turns *t)
 		return;
 	if (store_turn_is_busy(t->store)) {
 		rc = store_turn_poll(t->store, &err);
+		if (rc < 0 && err.kind == ERROR_TIMEOUT)
+			be_careful(&t->turn);
 		if (rc < 0)
 			lost(t, &err);
 		if (rc <= 0)
@@ -412,9 +443,14 @@ int64_t turns_due_ms(const struct turns *t)
 		return t->link.retry_at_ms;
 	if (store_turn_is_busy(t->store))
 		return store_deadline_ms(t->store);
-	for (int i = 0; i < t->work->count; i++)
-		due_ms = clock_min(due_ms, t->work->batches[i]->lease_deadline_ms -
-						   t->settings.lease_ms * 2 / 3);
+	for (int i = 0; i < t->work->count; i++) {
+		const struct batch *b = t->work->batches[i];
+
+		due_ms = clock_min(due_ms,
+				   b->lease_deadline_ms - t->settings.lease_ms * 2 / 3);
+		if (b->is_careful && batch_open_rows(b) == 0)
+			due_ms = clock_min(due_ms, b->settle_at_ms);
+	}
 	if (t->appetite == APPETITE_ASLEEP && t->may_claim && has_room(t, 0))
 		due_ms = clock_min(due_ms, t->sleep_until_ms);
 	return due_ms;

@@ -142,7 +142,9 @@ static enum error_kind kind_of(const char *sqlstate)
 		{"42", ERROR_REFUSED},    /* no such table or column, no right, syntax */
 		{"0A", ERROR_REFUSED},    /* feature not supported */
 		{"22", ERROR_REFUSED}, /* data exception: ours never depend on the data */
-		{"23", ERROR_REFUSED}, /* constraint violation */
+		{"55P03", ERROR_TIMEOUT}, /* lock_timeout */
+		{"57014", ERROR_TIMEOUT}, /* statement_timeout */
+		{"23", ERROR_REFUSED},    /* constraint violation */
 	};
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {

@@ -3,39 +3,48 @@
 #include "base/buffer.h"
 #include "store/sql.h"
 
-char *settle_text(bool keeps_claim, bool deletes_sent, bool has_refused)
+char *settle_text(enum settle_form form, bool deletes_sent, bool has_refused)
 {
+	static const char *const claims[] = {SQL_SETTLE_CLOSE, SQL_SETTLE_KEEP,
+					     SQL_SETTLE_KEEP SQL_SETTLE_FREE};
+	static const int first_refused[] = {4, 5, 6};
+	bool is_careful = form == SETTLE_CAREFUL;
+	int n = first_refused[form];
 	struct buffer b = {0};
-	int first = keeps_claim ? 5 : 4;
 	char *text;
 
-	buffer_printf(&b, "%s%s", keeps_claim ? SQL_SETTLE_KEEP : SQL_SETTLE_CLOSE,
-		      deletes_sent ? SQL_SETTLE_DELETE : SQL_SETTLE_MARK);
+	buffer_printf(&b, "%s", claims[form]);
+	buffer_printf(&b, deletes_sent ? SQL_SETTLE_DELETE : SQL_SETTLE_MARK,
+		      is_careful ? " AND id IN (SELECT id FROM free)" : "");
 	if (has_refused)
-		buffer_printf(&b, SQL_SETTLE_REFUSED, first, first + 1, first + 2,
-			      first + 3, first + 4);
-	buffer_printf(&b, "%s", SQL_SETTLE_COUNTS);
+		buffer_printf(&b, SQL_SETTLE_REFUSED,
+			      is_careful ? " AND m.id IN (SELECT id FROM free)" : "", n,
+			      n + 1, n + 2, n + 3, n + 4);
+	buffer_printf(&b, "%s",
+		      is_careful ? SQL_SETTLE_ANSWER_CAREFUL : SQL_SETTLE_ANSWER);
 	text = xstrdup(buffer_text(&b));
 	buffer_release(&b);
 	return text;
 }
 
-static void add_ids(struct pg_params *p, const struct batch *b, bool sent)
+enum { IDS_SENT = 1, IDS_REFUSED = 2 };
+
+static bool is_among(const struct row *r, int which)
+{
+	return r->state == ROW_DECIDED &&
+	       which & (r->decision.fate == FATE_SENT ? IDS_SENT : IDS_REFUSED);
+}
+
+static void add_ids(struct pg_params *p, const struct batch *b, int which)
 {
 	size_t count = 0;
 
-	for (int i = 0; i < b->count; i++) {
-		const struct row *r = &b->rows[i];
-
-		count += r->state == ROW_DECIDED &&
-			 (r->decision.fate == FATE_SENT) == sent;
-	}
+	for (int i = 0; i < b->count; i++)
+		count += is_among(&b->rows[i], which);
 	pg_params_int8_array(p, count);
 	for (int i = 0; i < b->count; i++) {
-		const struct row *r = &b->rows[i];
-
-		if (r->state == ROW_DECIDED && (r->decision.fate == FATE_SENT) == sent)
-			pg_params_element_int8(p, r->id);
+		if (is_among(&b->rows[i], which))
+			pg_params_element_int8(p, b->rows[i].id);
 	}
 	pg_params_array_end(p);
 }
@@ -46,7 +55,7 @@ static const struct row *next_refused(const struct batch *b, int *i)
 	for (; *i < b->count; (*i)++) {
 		const struct row *r = &b->rows[*i];
 
-		if (r->state == ROW_DECIDED && r->decision.fate != FATE_SENT) {
+		if (is_among(r, IDS_REFUSED)) {
 			(*i)++;
 			return r;
 		}
@@ -68,7 +77,7 @@ static void add_refused(struct pg_params *p, const struct batch *b, size_t count
 {
 	const struct row *r;
 
-	add_ids(p, b, false);
+	add_ids(p, b, IDS_REFUSED);
 	pg_params_text_array(p, count);
 	for (int i = 0; (r = next_refused(b, &i));)
 		pg_params_element_text(p, r->decision.fate == FATE_FAILED ? "failed"
@@ -89,18 +98,20 @@ static void add_refused(struct pg_params *p, const struct batch *b, size_t count
 }
 
 bool settle_params(struct pg_params *p, const struct batch *b, int32_t relay_id,
-		   bool keeps_claim, int64_t publishing_id)
+		   enum settle_form form, int64_t publishing_id)
 {
 	size_t refused = count_refused(b);
 
 	pg_params_clear(p);
 	pg_params_int8(p, b->claim_id);
 	pg_params_int4(p, relay_id);
-	add_ids(p, b, true);
-	if (keeps_claim && publishing_id)
+	add_ids(p, b, IDS_SENT);
+	if (form != SETTLE_CLOSE && publishing_id)
 		pg_params_int8(p, publishing_id);
-	else if (keeps_claim)
+	else if (form != SETTLE_CLOSE)
 		pg_params_int8_null(p);
+	if (form == SETTLE_CAREFUL)
+		add_ids(p, b, IDS_SENT | IDS_REFUSED);
 	if (refused)
 		add_refused(p, b, refused);
 	return refused > 0;

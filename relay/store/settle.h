@@ -13,14 +13,18 @@
  * sql.h.
  */
 
-/* The caller frees it. */
-char *settle_text(bool keeps_claim, bool deletes_sent, bool has_refused);
+enum settle_form {
+	SETTLE_CLOSE,   /* the claim goes with it */
+	SETTLE_KEEP,    /* the claim stays, and names publishing_id (0: none) */
+	SETTLE_CAREFUL, /* KEEP, going round rows that somebody else has locked */
+	SETTLE_FORMS,
+};
 
-/*
- * Fills `p`; publishing_id (0: none) counts only with keeps_claim. Returns whether there
- * are refused rows, which decides about the text that fits.
- */
+/* The caller frees it. */
+char *settle_text(enum settle_form form, bool deletes_sent, bool has_refused);
+
+/* Fills `p`. Returns whether there are refused rows, which decides about the text that fits. */
 bool settle_params(struct pg_params *p, const struct batch *b, int32_t relay_id,
-		   bool keeps_claim, int64_t publishing_id);
+		   enum settle_form form, int64_t publishing_id);
 
 #endif

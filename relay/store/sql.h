@@ -72,9 +72,8 @@
 /*
  * Settling is one statement, so that rows change only together with the claim that covers
  * them. `mine` takes the claim's row lock: an adopter skips it meanwhile, and when it is
- * not ours any more (or not there) nothing is changed. Four forms, put together by
- * store.c: CLOSE or KEEP the claim, MARK or DELETE what was sent, and the refused rows if
- * there are any.
+ * not ours any more (or not there) nothing is changed. settle.c puts it together: CLOSE or
+ * KEEP the claim, MARK or DELETE what was sent, and the refused rows if there are any.
  *
  * $1 claim_id, $2 relay_id, $3 ids sent; KEEP: $4 the row named next, or NULL;
  * refused rows, from the next number on: ids, fates, charges, delays in ms, reasons.
@@ -85,15 +84,24 @@
 #define SQL_SETTLE_KEEP                                                 \
 	"WITH mine AS (UPDATE message_log_claim SET publishing_id = $4" \
 	" WHERE claim_id = $1 AND relay_id = $2 RETURNING 1)"
-#define SQL_SETTLE_MARK                                                             \
-	", sent AS (UPDATE message_log SET status = 'sent', updated_at = now()"     \
-	" WHERE id = ANY ($3) AND status = 'sending' AND EXISTS (SELECT FROM mine)" \
+/*
+ * After a settlement ran into somebody's row lock: CAREFUL is KEEP that goes round locked
+ * rows. $5 all ids to settle. It returns those that are still to be settled.
+ */
+#define SQL_SETTLE_FREE                                                          \
+	", free AS MATERIALIZED (SELECT id FROM message_log WHERE id = ANY ($5)" \
+	" AND EXISTS (SELECT FROM mine) ORDER BY id FOR UPDATE SKIP LOCKED)"
+
+/* %1$s: nothing, or CAREFUL's further condition. */
+#define SQL_SETTLE_MARK                                                                 \
+	", sent AS (UPDATE message_log SET status = 'sent', updated_at = now()"         \
+	" WHERE id = ANY ($3) AND status = 'sending' AND EXISTS (SELECT FROM mine)%1$s" \
 	" RETURNING 1)"
-#define SQL_SETTLE_DELETE                                                           \
-	", sent AS (DELETE FROM message_log"                                        \
-	" WHERE id = ANY ($3) AND status = 'sending' AND EXISTS (SELECT FROM mine)" \
+#define SQL_SETTLE_DELETE                                                               \
+	", sent AS (DELETE FROM message_log"                                            \
+	" WHERE id = ANY ($3) AND status = 'sending' AND EXISTS (SELECT FROM mine)%1$s" \
 	" RETURNING 1)"
-/* %1$d … %5$d are the parameter numbers. */
+/* And %2$d … %6$d, the parameter numbers. */
 #define SQL_SETTLE_REFUSED                                                               \
 	", refused AS (UPDATE message_log m SET status = r.fate,"                        \
 	" try_count = m.try_count + r.charge::integer,"                                  \
@@ -101,12 +109,16 @@
 	" THEN clock_timestamp() + r.delay_ms * interval '1 millisecond'"                \
 	" ELSE m.next_retry END,"                                                        \
 	" last_error = r.reason, updated_at = now()"                                     \
-	" FROM unnest($%1$d::bigint[], $%2$d::text[], $%3$d::bigint[], $%4$d::bigint[]," \
-	" $%5$d::text[]) AS r (id, fate, charge, delay_ms, reason)"                      \
-	" WHERE m.id = r.id AND m.status = 'sending' AND EXISTS (SELECT FROM mine)"      \
+	" FROM unnest($%2$d::bigint[], $%3$d::text[], $%4$d::bigint[], $%5$d::bigint[]," \
+	" $%6$d::text[]) AS r (id, fate, charge, delay_ms, reason)"                      \
+	" WHERE m.id = r.id AND m.status = 'sending' AND EXISTS (SELECT FROM mine)%1$s"  \
 	" RETURNING 1)"
-#define SQL_SETTLE_COUNTS \
-	" SELECT (SELECT count(*) FROM mine), (SELECT count(*) FROM sent)"
+/* One row, or one for each row of the table that is still to be settled. */
+#define SQL_SETTLE_ANSWER " SELECT (SELECT count(*) FROM mine), NULL::bigint"
+#define SQL_SETTLE_ANSWER_CAREFUL                                           \
+	" SELECT (SELECT count(*) FROM mine), held.id FROM (SELECT) AS one" \
+	" LEFT JOIN (SELECT id FROM message_log WHERE id = ANY ($5)"        \
+	" AND status = 'sending' AND id NOT IN (SELECT id FROM free)) AS held ON true"
 
 /* $1 relay_id, $2 lease in ms. */
 #define SQL_RENEW                                                          \

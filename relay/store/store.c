@@ -24,7 +24,7 @@ struct store {
 	struct pg *pg;
 	struct pg_params params;
 	char *search_path;
-	char *settle_sql[2][2]; /* [keeps the claim][has refused rows] */
+	char *settle_sql[SETTLE_FORMS][2]; /* [][has refused rows] */
 
 	int32_t relay_id; /* of this session; 0: none yet */
 	/* Ids that our claims may stand under: the last session's, and those of later
@@ -70,10 +70,11 @@ struct store *store_new(const struct store_settings *settings)
 
 	s->settings = *settings;
 	s->search_path = search_path(settings->schema);
-	for (int keeps = 0; keeps < 2; keeps++) {
+	for (int form = 0; form < SETTLE_FORMS; form++) {
 		for (int refuses = 0; refuses < 2; refuses++)
-			s->settle_sql[keeps][refuses] =
-				settle_text(keeps, settings->deletes_sent, refuses);
+			s->settle_sql[form][refuses] =
+				settle_text((enum settle_form)form,
+					    settings->deletes_sent, refuses);
 	}
 	s->pg = pg_new(
 		&(struct pg_settings){.url = settings->url,
@@ -91,9 +92,9 @@ void store_free(struct store *s)
 	store_close(s);
 	pg_free(s->pg);
 	pg_params_release(&s->params);
-	for (int keeps = 0; keeps < 2; keeps++) {
-		free(s->settle_sql[keeps][0]);
-		free(s->settle_sql[keeps][1]);
+	for (int form = 0; form < SETTLE_FORMS; form++) {
+		free(s->settle_sql[form][0]);
+		free(s->settle_sql[form][1]);
 	}
 	free(s->search_path);
 	free(s->renewed);
@@ -360,15 +361,18 @@ int store_open(struct store *s, struct batch *const *batches, int count, bool *l
 
 /* --- a turn --- */
 
-static int add_settle(struct store *s, struct batch *b, bool keep, int64_t publishing_id)
+static int add_settle(struct store *s, struct batch *b, enum settle_form form,
+		      int64_t publishing_id)
 {
 	bool refuses;
 
-	refuses = settle_params(&s->params, b, s->relay_id, keep, publishing_id);
+	if (b->is_careful)
+		form = SETTLE_CAREFUL;
+	refuses = settle_params(&s->params, b, s->relay_id, form, publishing_id);
 	/* What is decided from here on is for the next settlement. */
 	batch_move_all(b, ROW_DECIDED, ROW_SETTLING);
-	b->is_settling = !keep;
-	return pg_add(s->pg, s->settle_sql[keep][refuses], &s->params);
+	b->is_settling = form == SETTLE_CLOSE;
+	return pg_add(s->pg, s->settle_sql[form][refuses], &s->params);
 }
 
 static int add_renew(struct store *s)
@@ -438,9 +442,9 @@ static void add_writes(struct store *s, const struct store_turn *t)
 {
 	add_begin(s);
 	for (int i = 0; i < t->settle_count; i++)
-		s->at.settle[i] = add_settle(s, t->settle[i], false, 0);
+		s->at.settle[i] = add_settle(s, t->settle[i], SETTLE_CLOSE, 0);
 	if (t->name)
-		s->at.name = add_settle(s, t->name, true, t->publishing_id);
+		s->at.name = add_settle(s, t->name, SETTLE_KEEP, t->publishing_id);
 	if (t->renew)
 		s->at.renew = add_renew(s);
 	/* After the row updates, which may have to wait for somebody's row lock. */
@@ -506,9 +510,26 @@ bool store_turn_is_busy(const struct store *s)
 
 /* --- answers --- */
 
-static bool is_mine(const struct store *s, int index)
+static bool is_held(const struct pg_result *r, int64_t id)
 {
-	return pg_int(pg_result(s->pg, index), 0, 0) > 0;
+	for (int i = 0; i < pg_rows(r); i++) {
+		if (!pg_is_null(r, i, 1) && pg_int(r, i, 1) == id)
+			return true;
+	}
+	return false;
+}
+
+/* False: the claim is not ours, and nothing was changed. */
+static bool take_settled(struct store *s, struct batch *b, int index)
+{
+	const struct pg_result *r = pg_result(s->pg, index);
+
+	for (int i = 0; b->is_careful && i < b->count; i++) {
+		if (b->rows[i].state == ROW_SETTLING && is_held(r, b->rows[i].id))
+			batch_set_state(b, &b->rows[i], ROW_DECIDED);
+	}
+	batch_move_all(b, ROW_SETTLING, ROW_SETTLED);
+	return pg_int(r, 0, 0) > 0;
 }
 
 static void take_row(struct row *row, const struct pg_result *r, int i)
@@ -628,12 +649,10 @@ static void take_sleep(struct store *s, struct store_turn *t)
 static void take_answers(struct store *s, struct store_turn *t)
 {
 	for (int i = 0; i < t->settle_count; i++) {
-		t->settled[i] = is_mine(s, s->at.settle[i]);
-		batch_move_all(t->settle[i], ROW_SETTLING, ROW_SETTLED);
+		t->settled[i] = take_settled(s, t->settle[i], s->at.settle[i]);
 	}
 	if (t->name) {
-		t->named = is_mine(s, s->at.name);
-		batch_move_all(t->name, ROW_SETTLING, ROW_SETTLED);
+		t->named = take_settled(s, t->name, s->at.name);
 		t->name->publishing_id = t->publishing_id;
 	}
 	if (t->renew)

@@ -52,13 +52,14 @@ enum store_bell {
 
 struct store_turn {
 	/* What to do, in this order. Asking for nothing is a bug. */
-	struct batch
-		*settle[STORE_SETTLE_MAX]; /* their DECIDED rows; the claim goes, and rows
-					      without a fate are free for anyone */
+
+	/* Their DECIDED rows are settled and the claim goes; rows without a fate are free
+	   then. Careful batches keep the claim, and rows that are locked stay DECIDED. */
+	struct batch *settle[STORE_SETTLE_MAX];
 	int settle_count;
-	struct batch *
-		name; /* adopted: settle its DECIDED rows, keep the claim, and name ... */
-	int64_t publishing_id; /* ... this row in it, 0 for none */
+	/* Adopted: settle its DECIDED rows, keep the claim, and name one row in it. */
+	struct batch *name;
+	int64_t publishing_id; /* 0: none */
 	bool renew;            /* the lease of every claim we hold */
 	bool adopt;      /* one dead claim, if there is any; not together with claim */
 	int claim_limit; /* rows; 0: no claim */
