@@ -23,7 +23,10 @@ static int print(const struct config *c, bool with_roles)
 	size = buffer_size(&sql);
 	is_ok = fwrite(buffer_text(&sql), 1, size, stdout) == size && fflush(stdout) == 0;
 	buffer_release(&sql);
-	return is_ok ? EX_OK : EX_IOERR;
+	if (is_ok)
+		return EX_OK;
+	perror("outbox-relay: migrate: standard output");
+	return EX_IOERR;
 }
 
 static int apply(const struct cli *cli, const struct config *c)

@@ -131,7 +131,7 @@ static enum relay_end run_once(struct run *run, const struct relay_hooks *hooks)
 			  run->cli->until_empty, hooks);
 	notify_state("READY=1");
 	end = relay_run(relay);
-	log_counts("stopped", relay_counts(relay));
+	log_counts(end == RELAY_RELOAD ? "drained" : "stopped", relay_counts(relay));
 	relay_free(relay);
 	return end;
 }
