@@ -91,7 +91,7 @@ unit() {
     done
     title "unit tests under valgrind"
     unit_suite build valgrind -q --error-exitcode=99 --leak-check=full \
-        --errors-for-leak-kinds=definite
+        --errors-for-leak-kinds=definite --show-leak-kinds=definite
 }
 
 integration() {
