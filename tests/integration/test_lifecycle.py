@@ -265,16 +265,21 @@ def test_a_password_is_never_seen_in_logs_or_arguments(database, broker, make_re
         assert CANARY not in migrate.stdout + migrate.stderr
 
 
-@pytest.mark.parametrize("where", ["database", "broker"])
-def test_a_password_in_a_wrong_url_is_not_shown(tmp_path, where):
+@pytest.mark.parametrize("text", [
+    "database: {url: 'postgresql://a:%s@h:port/x', frobnicate: 1}",
+    "database: {url: x}\nbroker: {urls: ['amqp://a:%s@h:port']}",
+    "database: {url: x}\nbroker: {urls: ['amqp://a:%s@h/too/many']}",
+    "database: {url: x}\nbroker: {urls: 'amqp://a:%s@h'}",
+    "database: {url: x}\nbroker: {urls: [amqp://h]}\nrelay: {lease: 'amqp://a:%s@h'}",
+    "database: {url: x}\nbroker: {urls: [amqp://h]}\nrelay: {wake: 'password=%s'}",
+], ids=["unknown key", "bad port", "bad host", "no list", "wrong type", "wrong word"])
+def test_a_password_in_a_file_that_is_refused_is_not_shown(tmp_path, text):
     file = tmp_path / "wrong.yaml"
-    urls = {"database": f"postgresql://a:{CANARY}@h:port/x", "broker": "amqp://a"}
-    if where == "broker":
-        urls = {"database": "postgresql://a", "broker": f"amqp://a:{CANARY}@h:port"}
-    file.write_text(f"database: {{url: '{urls['database']}'}}\n"
-                    f"broker: {{urls: ['{urls['broker']}'], frobnicate: 1}}\n")
-    done = run("run", "-c", file, check=78)
-    assert CANARY not in done.stdout + done.stderr
+    file.write_text(text % CANARY + "\n")
+    for command in ("run", "check"):
+        done = run(command, "-c", file, check=78)
+        assert str(file) in done.stdout + done.stderr
+        assert CANARY not in done.stdout + done.stderr
 
 
 def test_passwords_come_from_files_and_from_the_environment(database, broker, make_relay, tmp_path):
