@@ -241,8 +241,11 @@ static void take_receipt(struct sender *s, const struct receipt *receipt)
 	s->receipts++;
 	if (!row || row->state != ROW_IN_FLIGHT)
 		return; /* given up on before */
-	if (receipt->verdict != VERDICT_UNCLEAR && row->sequence > s->answered_sequence)
-		s->answered_sequence = row->sequence;
+	if (receipt->verdict != VERDICT_UNCLEAR) {
+		s->answered_at_ms = clock_ms();
+		if (row->sequence > s->answered_sequence)
+			s->answered_sequence = row->sequence;
+	}
 	decide(s, b, row, receipt->verdict, receipt->reason);
 }
 
@@ -276,7 +279,17 @@ static bool is_overdue(const struct sender *s, const struct row *row, int64_t no
 	       now_ms - since_ms > s->settings.confirm_timeout_ms;
 }
 
-/* Later messages were confirmed and this one was not: that is about the row. */
+/*
+ * Later messages were confirmed and this one was not: that is about the row, as long as the
+ * broker still confirms anything. One that fell silent after it had confirmed some is an outage,
+ * which charges nobody.
+ */
+static bool is_passed_over(const struct sender *s, const struct row *row, int64_t now_ms)
+{
+	return s->answered_sequence > row->sequence &&
+	       now_ms - s->answered_at_ms <= s->settings.confirm_timeout_ms / 2;
+}
+
 static void give_up(struct sender *s, struct batch *b, struct row *row)
 {
 	char reason[96];
@@ -306,7 +319,7 @@ void sender_expire(struct sender *s)
 		for (int k = 0; k < b->count; k++) {
 			if (!is_overdue(s, &b->rows[k], now_ms))
 				continue;
-			if (s->answered_sequence > b->rows[k].sequence)
+			if (is_passed_over(s, &b->rows[k], now_ms))
 				give_up(s, b, &b->rows[k]);
 			else
 				silent = true;

@@ -36,6 +36,7 @@ struct sender {
 
 	uint64_t sequence;          /* of the last publish */
 	uint64_t answered_sequence; /* the latest publish that has a receipt */
+	int64_t answered_at_ms;     /* when the last receipt came */
 	uint64_t receipts;          /* since the connection was opened */
 	int64_t unblocked_at_ms;    /* confirms are not expected to be faster than this */
 	bool is_blocked;

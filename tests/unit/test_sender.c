@@ -515,9 +515,13 @@ START_TEST(silence_for_one_row_while_later_ones_are_confirmed_is_about_the_row)
 	add(1, 10, 3);
 	publish();
 	confirm(12, VERDICT_SENT, NULL);
+	pass(CONFIRM_TIMEOUT_MS / 2);
 	confirm(11, VERDICT_SENT, NULL);
-	pass(CONFIRM_TIMEOUT_MS);
+	pass(CONFIRM_TIMEOUT_MS / 2);
 	ck_assert_int_eq(row_of(10)->state, ROW_IN_FLIGHT);
+	add(2, 20, 1);
+	publish();
+	confirm(20, VERDICT_SENT, NULL);
 	pass(300);
 	assert_decided(10, FATE_RETRY, 1);
 	ck_assert_int_eq(broker.forgotten_count, 1);
@@ -531,8 +535,9 @@ START_TEST(the_third_silence_fails_a_row)
 {
 	add(1, 10, 2)->rows[0].try_count = 2;
 	publish();
+	pass(CONFIRM_TIMEOUT_MS - 1000);
 	confirm(11, VERDICT_NACKED, NULL);
-	pass(CONFIRM_TIMEOUT_MS + 300);
+	pass(1300);
 	assert_decided(10, FATE_FAILED, 1);
 }
 END_TEST
@@ -550,6 +555,19 @@ START_TEST(silence_for_everybody_is_a_lost_connection_and_charges_nobody)
 	ck_assert_int_eq(b->in_state[ROW_WAITING], 2);
 	ck_assert_int_eq(b->alone, 0);
 	ck_assert_uint_eq(counts.interrupted, 2);
+}
+END_TEST
+
+START_TEST(a_broker_that_falls_silent_after_confirming_some_charges_nobody)
+{
+	add(1, 10, 3);
+	publish();
+	confirm(12, VERDICT_SENT, NULL);
+	pass(CONFIRM_TIMEOUT_MS + 300);
+	ck_assert(!sender_is_ready(&s));
+	ck_assert_int_eq(broker.forgotten_count, 0);
+	assert_waiting(10);
+	assert_waiting(11);
 }
 END_TEST
 
@@ -637,6 +655,9 @@ START_TEST(while_blocked_nothing_expires_and_then_time_starts_over)
 	sender_collect(&s);
 	pass(CONFIRM_TIMEOUT_MS);
 	ck_assert_int_eq(b->in_state[ROW_IN_FLIGHT], 2);
+	add(2, 20, 1);
+	publish();
+	confirm(20, VERDICT_SENT, NULL);
 	pass(300);
 	assert_decided(10, FATE_RETRY, 1);
 	assert_decided(11, FATE_RETRY, 1);
@@ -750,6 +771,8 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, silence_for_everybody_is_a_lost_connection_and_charges_nobody);
 	tcase_add_test(tc, only_later_confirms_tell_that_a_row_was_passed_over);
 	tcase_add_test(tc, a_channel_error_is_no_confirm_of_later_messages);
+	tcase_add_test(tc,
+		       a_broker_that_falls_silent_after_confirming_some_charges_nobody);
 	tcase_add_test(tc, a_steady_flow_of_confirms_is_never_overdue);
 	tcase_add_test(tc, with_nothing_in_flight_nothing_is_looked_for);
 	tcase_add_test(tc, a_blocked_broker_gets_no_messages_until_it_unblocks);
