@@ -93,7 +93,7 @@ static const struct config_driver drivers[] = {
 	{.name = NULL},
 };
 
-static char folder[] = "/tmp/outbox-relay-config-XXXXXX";
+static const char *folder;
 static char path[sizeof(folder) + 16];
 static char secret_path[sizeof(folder) + 16];
 
@@ -108,7 +108,7 @@ static void write_file(const char *name, const char *content)
 
 static void set_up(void)
 {
-	ck_assert_ptr_nonnull(mkdtemp(folder));
+	folder = unit_folder();
 	snprintf(path, sizeof(path), "%s/relay.yaml", folder);
 	snprintf(secret_path, sizeof(secret_path), "%s/secret", folder);
 	write_file(secret_path, "from the file\n");

@@ -360,7 +360,7 @@ static void check_counts(void)
 START_TEST(any_order_of_events_agrees_with_a_naive_model)
 {
 	srand((unsigned int)_i);
-	for (int n = 0; n < 8000; n++) {
+	for (int n = 0; n < unit_rounds(8000); n++) {
 		int dice = rand() % 100;
 
 		if (dice < 50)

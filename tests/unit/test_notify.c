@@ -39,11 +39,10 @@ static void assert_hears(int fd, const char *state)
 
 START_TEST(a_state_is_one_datagram_to_the_socket_named)
 {
-	char folder[] = "/tmp/outbox-relay-notify-XXXXXX";
+	const char *folder = unit_folder();
 	char path[sizeof(folder) + 8];
 	int fd;
 
-	ck_assert_ptr_nonnull(mkdtemp(folder));
 	snprintf(path, sizeof(path), "%s/notify", folder);
 	fd = listen_at(path);
 	notify_state("READY=1");

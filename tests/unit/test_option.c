@@ -299,12 +299,12 @@ static const struct {
 	{.content = "hun\0ter2\n", .size = 9, .error = "the first line has a NUL byte"},
 };
 
-static char folder[] = "/tmp/outbox-relay-option-XXXXXX";
+static const char *folder;
 static char path[sizeof(folder) + 8];
 
 static void make_folder(void)
 {
-	ck_assert_ptr_nonnull(mkdtemp(folder));
+	folder = unit_folder();
 	snprintf(path, sizeof(path), "%s/file", folder);
 }
 

@@ -867,6 +867,8 @@ static void steal_claim(void)
 
 static void good_weather(void)
 {
+	/* A broker that came to its senses would confirm later messages only. */
+	broker.loses_next_collect = broker.is_open && silent_session == broker.opens;
 	silent_session = 0;
 	broker.fail_opens = db->fail_opens = 0;
 	broker.open_takes_ms = db->open_takes_ms = 0;

@@ -18,7 +18,7 @@
 #include "base/clock.h"
 #include "unit/unit.h"
 
-static char folder[] = "/tmp/outbox-relay-tls-XXXXXX";
+static const char *folder;
 static char ca_file[64], other_ca_file[64], client_file[64];
 
 struct identity {
@@ -164,7 +164,7 @@ static void setup(void)
 	struct identity client;
 
 	signal(SIGPIPE, SIG_IGN);
-	ck_assert_ptr_nonnull(mkdtemp(folder));
+	folder = unit_folder();
 	ca = make("one CA", NULL, 30, NULL);
 	other_ca = make("other CA", NULL, 30, NULL);
 	client = make("client", "DNS:client", 30, &ca);
@@ -195,7 +195,8 @@ static int connect_to(const char *host, const struct tls_options *options)
 	const struct stream_target target = {.host = host,
 					     .port = server.port,
 					     .tls = options};
-	const struct stream_wait wait = {.deadline_ms = clock_ms() + 5000, .stop_fd = -1};
+	const struct stream_wait wait = {.deadline_ms = clock_ms() + 30000,
+					 .stop_fd = -1};
 
 	stream_init(&stream);
 	return stream_connect(&stream, &target, &wait, &err);
@@ -215,7 +216,8 @@ static void expect_refusal(const char *host, const struct tls_options *options,
 static void expect_echo(void)
 {
 	static char data[1 << 20], back[1 << 20];
-	const struct stream_wait wait = {.deadline_ms = clock_ms() + 5000, .stop_fd = -1};
+	const struct stream_wait wait = {.deadline_ms = clock_ms() + 30000,
+					 .stop_fd = -1};
 	size_t sent = 0, got = 0;
 
 	for (size_t i = 0; i < sizeof(data); i++)
@@ -367,7 +369,8 @@ END_TEST
 START_TEST(a_server_that_wants_a_certificate_says_so)
 {
 	const struct tls_options o = trusting(ca_file);
-	const struct stream_wait wait = {.deadline_ms = clock_ms() + 5000, .stop_fd = -1};
+	const struct stream_wait wait = {.deadline_ms = clock_ms() + 30000,
+					 .stop_fd = -1};
 	char byte;
 	ssize_t n = 0;
 

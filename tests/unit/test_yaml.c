@@ -225,12 +225,12 @@ START_TEST(too_many_values_are_refused)
 }
 END_TEST
 
-static char folder[] = "/tmp/outbox-relay-yaml-XXXXXX";
+static const char *folder;
 static char path[sizeof(folder) + 16];
 
 static void make_folder(void)
 {
-	ck_assert_ptr_nonnull(mkdtemp(folder));
+	folder = unit_folder();
 	snprintf(path, sizeof(path), "%s/file.yaml", folder);
 }
 
