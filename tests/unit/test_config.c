@@ -94,8 +94,8 @@ static const struct config_driver drivers[] = {
 };
 
 static const char *folder;
-static char path[sizeof(folder) + 16];
-static char secret_path[sizeof(folder) + 16];
+static char path[300];
+static char secret_path[300];
 
 static void write_file(const char *name, const char *content)
 {

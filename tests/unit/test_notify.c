@@ -40,7 +40,7 @@ static void assert_hears(int fd, const char *state)
 START_TEST(a_state_is_one_datagram_to_the_socket_named)
 {
 	const char *folder = unit_folder();
-	char path[sizeof(folder) + 8];
+	char path[256 + 8];
 	int fd;
 
 	snprintf(path, sizeof(path), "%s/notify", folder);

@@ -300,7 +300,7 @@ static const struct {
 };
 
 static const char *folder;
-static char path[sizeof(folder) + 8];
+static char path[256 + 8];
 
 static void make_folder(void)
 {
