@@ -36,7 +36,7 @@ HARDENING += -D_FORTIFY_SOURCE=2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 endif
 
 ALL_CFLAGS = -std=gnu11 -g $(OPTIMISE) $(WARNINGS) $(HARDENING) \
-	$(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer) \
+	$(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
 	-ffile-prefix-map=$(CURDIR)/= $(CFLAGS)
 # POSIX and GNU interfaces everywhere, so that no file needs a feature macro of its own.
 ALL_CPPFLAGS = -D_GNU_SOURCE -Irelay -I$(B) -DVERSION='"$(VERSION)"' \

@@ -342,6 +342,22 @@ static void blame_named(struct turns *t, struct batch *b)
 	}
 }
 
+/*
+ * A claim of ours can come back to us: its lease ran out unnoticed, another relay adopted it and
+ * died. The batch that we still have of it must not pass for the adopted one.
+ */
+static void disown(struct turns *t, int64_t claim_id)
+{
+	for (int i = 0; i < t->work->count; i++) {
+		struct batch *b = t->work->batches[i];
+
+		if (b->claim_id != claim_id)
+			continue;
+		give_up_batch(b);
+		b->claim_id = 0;
+	}
+}
+
 static void take_adopted(struct turns *t)
 {
 	struct batch *b = t->turn.claimed;
@@ -354,6 +370,7 @@ static void take_adopted(struct turns *t)
 		 LOG_INT("rows", b->count), LOG_INT("was_publishing", b->publishing_id));
 	t->counts->claims_adopted++;
 	t->counts->claimed += (uint64_t)b->count;
+	disown(t, b->claim_id);
 	blame_named(t, b);
 	work_add(t->work, b);
 }

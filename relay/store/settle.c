@@ -19,7 +19,7 @@ char *settle_text(enum settle_form form, bool deletes_sent, bool has_refused)
 	if (has_refused)
 		buffer_printf(&b, SQL_SETTLE_REFUSED,
 			      is_careful ? " AND m.id IN (SELECT id FROM free)" : "", n,
-			      n + 1, n + 2, n + 3, n + 4);
+			      n + 1, n + 2, n + 3, n + 4, n + 5);
 	buffer_printf(&b, "%s",
 		      is_careful ? SQL_SETTLE_ANSWER_CAREFUL : SQL_SETTLE_ANSWER);
 	text = xstrdup(buffer_text(&b));
@@ -94,6 +94,10 @@ static void add_refused(struct pg_params *p, const struct batch *b, size_t count
 	pg_params_text_array(p, count);
 	for (int i = 0; (r = next_refused(b, &i));)
 		pg_params_element_text(p, r->reason ? r->reason : "");
+	pg_params_array_end(p);
+	pg_params_int8_array(p, count);
+	for (int i = 0; (r = next_refused(b, &i));)
+		pg_params_element_int8(p, r->try_count);
 	pg_params_array_end(p);
 }
 

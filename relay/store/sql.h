@@ -76,7 +76,8 @@
  * KEEP the claim, MARK or DELETE what was sent, and the refused rows if there are any.
  *
  * $1 claim_id, $2 relay_id, $3 ids sent; KEEP: $4 the row named next, or NULL;
- * refused rows, from the next number on: ids, fates, charges, delays in ms, reasons.
+ * refused rows, from the next number on: ids, fates, charges, delays in ms, reasons, and
+ * the attempts before.
  */
 #define SQL_SETTLE_CLOSE                              \
 	"WITH mine AS (DELETE FROM message_log_claim" \
@@ -101,7 +102,11 @@
 	", sent AS (DELETE FROM message_log"                                            \
 	" WHERE id = ANY ($3) AND status = 'sending' AND EXISTS (SELECT FROM mine)%1$s" \
 	" RETURNING 1)"
-/* And %2$d … %6$d, the parameter numbers. */
+/*
+ * And %2$d … %7$d, the parameter numbers. A claim that is kept is ours again after an answer
+ * was lost: try_count, as it was when the row was fetched, keeps the second settlement from
+ * charging it twice.
+ */
 #define SQL_SETTLE_REFUSED                                                               \
 	", refused AS (UPDATE message_log m SET status = r.fate,"                        \
 	" try_count = m.try_count + r.charge::integer,"                                  \
@@ -110,9 +115,10 @@
 	" ELSE m.next_retry END,"                                                        \
 	" last_error = r.reason, updated_at = now()"                                     \
 	" FROM unnest($%2$d::bigint[], $%3$d::text[], $%4$d::bigint[], $%5$d::bigint[]," \
-	" $%6$d::text[]) AS r (id, fate, charge, delay_ms, reason)"                      \
-	" WHERE m.id = r.id AND m.status = 'sending' AND EXISTS (SELECT FROM mine)%1$s"  \
-	" RETURNING 1)"
+	" $%6$d::text[], $%7$d::bigint[])"                                               \
+	" AS r (id, fate, charge, delay_ms, reason, try_count)"                          \
+	" WHERE m.id = r.id AND m.status = 'sending' AND m.try_count = r.try_count"      \
+	" AND EXISTS (SELECT FROM mine)%1$s RETURNING 1)"
 /* One row, or one for each row of the table that is still to be settled. */
 #define SQL_SETTLE_ANSWER " SELECT (SELECT count(*) FROM mine), NULL::bigint"
 #define SQL_SETTLE_ANSWER_CAREFUL                                           \
