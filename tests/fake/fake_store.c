@@ -327,6 +327,8 @@ static void settle_row(const struct row *r)
 
 	if (row->status != FAKE_SENDING)
 		return;
+	if (r->decision.fate != FATE_SENT && row->try_count != r->try_count)
+		return; /* settled before, by a commit whose answer was lost */
 	row->try_count += r->decision.charge;
 	if (r->decision.fate == FATE_SENT) {
 		if (db->may_be_sent && !db->may_be_sent(r->id))
@@ -352,7 +354,7 @@ static bool settle(const struct store *s, const struct batch *b, bool keeps,
 		if (b->rows[i].state == ROW_DECIDED)
 			settle_row(&b->rows[i]);
 	}
-	if (keeps)
+	if (keeps || b->is_careful)
 		c->publishing_id = publishing_id;
 	else
 		drop_claim(c);
