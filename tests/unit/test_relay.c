@@ -750,7 +750,7 @@ END_TEST
  */
 #define STORM_MS   (10 * MINUTE_MS)
 #define STORM_ROWS 60
-#define SEEDS      40
+#define SEEDS      unit_rounds(40)
 
 static int64_t storm_ends_ms;
 static bool rows_are_healthy; /* only the infrastructure fails */
@@ -862,6 +862,7 @@ static void steal_claim(void)
 		return;
 	c = &db->claims[random() % db->claim_count];
 	c->relay_id = ++db->last_relay_id;
+	c->is_adopted = true;
 	c->publishing_id = random() % 3 ? 0 : c->ids[0];
 }
 
@@ -886,23 +887,28 @@ static void weather(void *context)
 		crash,       steal_claim,   fake_database_ring,
 	};
 
+	int64_t pause_ms;
+
 	(void)context;
 	if (clock_ms() >= storm_ends_ms) {
 		good_weather();
 		return;
 	}
 	faults[(size_t)random() % (sizeof(faults) / sizeof(faults[0]))]();
-	after(1 + random() % (random() % 4 ? 500 : 10000), weather);
+	pause_ms = random() % 4 ? random() % 500 : random() % 10000;
+	after(1 + pause_ms, weather);
 	fake_clock_at(clock_ms(), NULL, NULL);
 }
 
 static void trickle(void *context)
 {
+	int count = 1 + (int)(random() % 5);
+	int64_t ahead_ms = random() % 4 ? 0 : random() % 20000;
+
 	(void)context;
 	if (db->row_count >= STORM_ROWS)
 		return;
-	fake_database_insert(db->row_count + 1, 1 + (int)(random() % 5),
-			     clock_ms() + (random() % 4 ? 0 : random() % 20000));
+	fake_database_insert(db->row_count + 1, count, clock_ms() + ahead_ms);
 	after(random() % 20000, trickle);
 }
 
