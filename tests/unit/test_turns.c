@@ -908,6 +908,54 @@ START_TEST(a_row_that_cannot_be_named_is_given_up_with_its_claim)
 }
 END_TEST
 
+START_TEST(a_naming_whose_answer_is_lost_charges_nobody_twice)
+{
+	struct batch *b;
+
+	fake_database_insert(1, 2, clock_ms());
+	fake_database_dead_claim(1, 2, 0);
+	skip_adopt();
+	b = work.batches[0];
+	decide(b, 0, 1, FATE_RETRY);
+	unnamed_batch = b;
+	unnamed = &b->rows[1];
+	db->loses_next_turn = FAKE_LOSS_AFTER_COMMIT;
+	turn();
+	ck_assert_int_eq(fake_database_row(1)->try_count, 1);
+	ck_assert_int_eq(b->rows[0].state, ROW_DECIDED);
+	reopen();
+	ck_assert(turn());
+	ck_assert_ptr_eq(db->last.name, b);
+	ck_assert_int_eq(fake_database_row(1)->try_count, 1);
+	ck_assert_int_eq(b->publishing_id, 2);
+}
+END_TEST
+
+/* Another relay adopted our claim when its lease ran out, and died: we adopt what we still have
+   in hand. */
+START_TEST(a_claim_that_comes_back_belongs_to_its_new_batch_alone)
+{
+	struct batch *old;
+
+	skip_adopt();
+	old = claim_rows(1, 3);
+	batch_set_state(old, &old->rows[0], ROW_IN_FLIGHT);
+	db->claims[0].relay_id = ++db->last_relay_id;
+	t.appetite = APPETITE_AWAKE;
+	t.adopt_at_ms = 0;
+	turn();
+	ck_assert(db->last.adopt);
+	ck_assert_int_eq(work.count, 2);
+	ck_assert_int_eq(old->in_state[ROW_WAITING], 0);
+	decide(old, 0, 1, FATE_SENT);
+	turn();
+	ck_assert_int_eq(work.count, 1);
+	ck_assert(work.batches[0]->is_adopted);
+	ck_assert_int_eq(db->claim_count, 1);
+	ck_assert_uint_eq(counts.sent, 0);
+}
+END_TEST
+
 START_TEST(nothing_is_named_while_claims_are_given_back)
 {
 	struct batch *b;
@@ -1010,6 +1058,8 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, a_named_row_that_is_not_there_any_more_is_no_trouble);
 	tcase_add_test(tc, naming_a_row_settles_the_one_before_and_keeps_the_claim);
 	tcase_add_test(tc, a_row_that_cannot_be_named_is_given_up_with_its_claim);
+	tcase_add_test(tc, a_naming_whose_answer_is_lost_charges_nobody_twice);
+	tcase_add_test(tc, a_claim_that_comes_back_belongs_to_its_new_batch_alone);
 	tcase_add_test(tc, nothing_is_named_while_claims_are_given_back);
 	tcase_add_test(tc, a_dead_relay_seen_in_a_look_is_adopted_at_once);
 	tcase_add_test(tc, closing_puts_what_was_on_its_way_back);
