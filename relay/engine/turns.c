@@ -126,10 +126,19 @@ static void plan_renew(struct turns *t, int64_t now_ms)
 	}
 }
 
-/* What is about to be settled makes room. */
-static bool has_room(const struct turns *t, int settling)
+/* What is about to be settled makes room, but for batches that may have to stay. */
+static int leaving(const struct store_turn *turn)
 {
-	return t->work->count - settling < WORK_BATCHES_MAX &&
+	int count = 0;
+
+	for (int i = 0; i < turn->settle_count; i++)
+		count += !turn->settle[i]->is_careful;
+	return count;
+}
+
+static bool has_room(const struct turns *t, int leave)
+{
+	return t->work->count - leave < WORK_BATCHES_MAX &&
 	       work_open_batches(t->work) < OPEN_BATCHES_MAX && !work_has_alone(t->work);
 }
 
@@ -189,7 +198,7 @@ void turns_begin(struct turns *t, bool may_claim, bool release,
 		t->turn.publishing_id = unnamed->id;
 	}
 	plan_renew(t, now_ms);
-	if (t->may_claim && has_room(t, t->turn.settle_count))
+	if (t->may_claim && has_room(t, leaving(&t->turn)))
 		plan_claim(t, now_ms);
 	plan_wake(t);
 	if (!has_anything(&t->turn))
