@@ -39,6 +39,7 @@ struct store {
 	int64_t fetched[FAKE_CLAIM_ROWS];
 	int fetched_count;
 	int64_t renewed[FAKE_CLAIMS_MAX];
+	bool times_out; /* on somebody's row lock */
 };
 
 static struct store *sessions[SESSIONS_MAX]; /* whose advisory locks are held */
@@ -321,6 +322,26 @@ int32_t store_relay_id(const struct store *s)
 
 /* --- a turn, on the server --- */
 
+/* Must it wait for a lock? Whoever is careful goes round it. */
+static bool is_held_up(const struct batch *b)
+{
+	for (int i = 0; i < b->count; i++) {
+		if (!b->is_careful && b->rows[i].state == ROW_DECIDED &&
+		    fake_database_row(b->rows[i].id)->is_locked)
+			return true;
+	}
+	return false;
+}
+
+static bool must_wait(const struct store_turn *t)
+{
+	for (int i = 0; i < t->settle_count; i++) {
+		if (is_held_up(t->settle[i]))
+			return true;
+	}
+	return t->name && is_held_up(t->name);
+}
+
 static void settle_row(const struct row *r)
 {
 	struct fake_row *row = fake_database_row(r->id);
@@ -351,7 +372,10 @@ static bool settle(const struct store *s, const struct batch *b, bool keeps,
 	if (!c || c->relay_id != s->relay_id)
 		return false;
 	for (int i = 0; i < b->count; i++) {
-		if (b->rows[i].state == ROW_DECIDED)
+		struct fake_row *row = fake_database_row(b->rows[i].id);
+
+		row->was_held = row->is_locked;
+		if (b->rows[i].state == ROW_DECIDED && !row->is_locked)
 			settle_row(&b->rows[i]);
 	}
 	if (keeps || b->is_careful)
@@ -507,11 +531,14 @@ void store_turn_begin(struct store *s, struct store_turn *t)
 	s->claim_id = 0;
 	if (t->claim_limit || t->wake)
 		s->has_bell = false;
-	if (s->loss != FAKE_LOSS_BEFORE_COMMIT)
+	s->times_out = must_wait(t);
+	if (s->times_out)
+		s->answer_at_ms = s->began_ms + s->settings.lock_timeout_ms;
+	else if (s->loss != FAKE_LOSS_BEFORE_COMMIT)
 		execute(s, t);
 	for (int i = 0; i < t->settle_count; i++) {
 		batch_move_all(t->settle[i], ROW_DECIDED, ROW_SETTLING);
-		t->settle[i]->is_settling = true;
+		t->settle[i]->is_settling = !t->settle[i]->is_careful;
 	}
 	if (t->name)
 		batch_move_all(t->name, ROW_DECIDED, ROW_SETTLING);
@@ -545,6 +572,16 @@ static struct batch *make_batch(const struct store *s, bool is_adopted)
 	return b;
 }
 
+static void take_settled(struct batch *b)
+{
+	for (int i = 0; b->is_careful && i < b->count; i++) {
+		if (b->rows[i].state == ROW_SETTLING &&
+		    fake_database_row(b->rows[i].id)->was_held)
+			batch_set_state(b, &b->rows[i], ROW_DECIDED);
+	}
+	batch_move_all(b, ROW_SETTLING, ROW_SETTLED);
+}
+
 static void take_answers(struct store *s, struct store_turn *t)
 {
 	memcpy(t->settled, s->answer.settled, sizeof(t->settled));
@@ -556,9 +593,9 @@ static void take_answers(struct store *s, struct store_turn *t)
 	t->renewed = s->answer.renewed;
 	t->renewed_count = s->answer.renewed_count;
 	for (int i = 0; i < t->settle_count; i++)
-		batch_move_all(t->settle[i], ROW_SETTLING, ROW_SETTLED);
+		take_settled(t->settle[i]);
 	if (t->name) {
-		batch_move_all(t->name, ROW_SETTLING, ROW_SETTLED);
+		take_settled(t->name);
 		t->name->publishing_id = t->publishing_id;
 	}
 	if (s->claim_id)
@@ -570,9 +607,11 @@ int store_turn_poll(struct store *s, struct error *err)
 	fake_assert(s->turn);
 	if (s->hangs ? clock_ms() < store_deadline_ms(s) : clock_ms() < s->answer_at_ms)
 		return 0;
-	if (s->hangs || s->loss != FAKE_LOSS_NONE) {
+	if (s->hangs || s->times_out || s->loss != FAKE_LOSS_NONE) {
 		take_back(s->turn);
 		s->turn = NULL;
+		if (s->hangs || s->times_out)
+			return error_set(err, ERROR_TIMEOUT, "no answer in time");
 		return error_set(err, ERROR_LOST, "server closed the connection");
 	}
 	take_answers(s, s->turn);

@@ -484,6 +484,28 @@ START_TEST(a_blocked_broker_is_waited_for_as_long_as_it_takes)
 }
 END_TEST
 
+static void unlock_all(void *context)
+{
+	(void)context;
+	for (int i = 0; i < db->row_count; i++)
+		db->rows[i].is_locked = false;
+}
+
+START_TEST(a_row_locked_by_another_session_is_waited_for_without_harm)
+{
+	fake_database_insert(1, 40, clock_ms());
+	for (int id = 5; id <= 40; id += 10)
+		fake_database_row(id)->is_locked = true;
+	after(10 * MINUTE_MS, unlock_all);
+	ck_assert_int_eq(run_for(11 * MINUTE_MS), RELAY_STOPPED);
+	assert_all_sent();
+	assert_nobody_charged();
+	assert_published_once();
+	ck_assert_int_le(fake_clock_waits(), 11 * 60 * 10);
+	ck_assert_int_le(db->opens, 20);
+}
+END_TEST
+
 START_TEST(a_row_alone_in_flight_for_long_does_not_make_the_loop_spin)
 {
 	broker.answer = silence;
@@ -831,6 +853,11 @@ static void slow_database(void)
 	db->answer_ms = 1 + (random() % 3 ? random() % 20 : random() % 9000);
 }
 
+static void lock_row(void)
+{
+	db->rows[random() % db->row_count].is_locked = random() % 2;
+}
+
 static void change_bell(void)
 {
 	db->bell = (enum store_bell)(STORE_BELL_TAKEN + random() % 3);
@@ -874,6 +901,7 @@ static void good_weather(void)
 	broker.fail_opens = db->fail_opens = 0;
 	broker.open_takes_ms = db->open_takes_ms = 0;
 	broker.blocked = NULL;
+	unlock_all(NULL);
 	db->bell = STORE_BELL_TAKEN;
 	db->answer_ms = 1;
 }
@@ -884,7 +912,8 @@ static void weather(void *context)
 		lose_broker, lose_broker,   close_channel,      fall_silent,
 		block,       block,         lose_database,      hang_database,
 		change_bell, slow_database, slow_database,      hang_up,
-		crash,       steal_claim,   fake_database_ring,
+		crash,       steal_claim,   fake_database_ring, lock_row,
+		lock_row,
 	};
 
 	int64_t pause_ms;
@@ -1001,6 +1030,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, a_database_away_for_an_hour_costs_little_and_charges_nobody);
 	tcase_add_test(tc, with_both_sides_away_the_loop_hardly_turns);
 	tcase_add_test(tc, a_blocked_broker_is_waited_for_as_long_as_it_takes);
+	tcase_add_test(tc, a_row_locked_by_another_session_is_waited_for_without_harm);
 	tcase_add_test(tc, a_row_alone_in_flight_for_long_does_not_make_the_loop_spin);
 	tcase_add_test(tc, adopted_rows_go_one_at_a_time_each_named_in_the_claim_before);
 	tcase_add_test(tc, a_row_that_kills_every_relay_is_failed_in_the_end);

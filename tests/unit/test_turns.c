@@ -21,6 +21,7 @@ static const struct turns_settings settings = {
 static const struct store_settings store_settings = {
 	.wants_bell = true,
 	.statement_timeout_ms = 30000,
+	.lock_timeout_ms = 5000,
 	.lease_ms = LEASE_MS,
 	.max_message_bytes = 1000,
 };
@@ -748,6 +749,127 @@ START_TEST(rows_of_a_claim_that_was_taken_meanwhile_are_not_published)
 }
 END_TEST
 
+/* --- rows that others have locked --- */
+
+/* Settles until the database gives up waiting for the lock, and opens a new session. */
+static void run_into_lock(void)
+{
+	ck_assert(begin());
+	fake_clock_advance(5000);
+	turns_collect(&t);
+	reopen();
+}
+
+START_TEST(a_locked_row_holds_up_no_other_and_is_settled_when_it_is_free)
+{
+	struct batch *b;
+
+	skip_adopt();
+	b = claim_rows(1, 3);
+	decide(b, 0, 2, FATE_SENT);
+	decide(b, 2, 1, FATE_RETRY);
+	fake_database_row(2)->is_locked = true;
+	run_into_lock();
+	ck_assert_int_eq(b->in_state[ROW_DECIDED], 3);
+	ck_assert(turn());
+	ck_assert_int_eq(fake_database_row(1)->status, FAKE_SENT);
+	ck_assert_int_eq(fake_database_row(3)->try_count, 1);
+	ck_assert_int_eq(fake_database_row(2)->status, FAKE_SENDING);
+	ck_assert_uint_eq(counts.sent, 1);
+	ck_assert_uint_eq(counts.retried, 1);
+	ck_assert_int_eq(b->in_state[ROW_DECIDED], 1);
+	ck_assert_int_eq(db->claim_count, 1);
+	turn_all();
+	for (int i = 0; i < 10; i++) {
+		int64_t wait_ms = b->settle_at_ms - clock_ms();
+
+		ck_assert_int_ge(wait_ms, 990);
+		ck_assert_int_le(turns_due_ms(&t) - clock_ms(), wait_ms);
+		fake_clock_advance(wait_ms);
+		ck_assert(turn());
+		turn_all();
+	}
+	ck_assert_int_eq(work.count, 1);
+	fake_database_row(2)->is_locked = false;
+	fake_clock_advance(1000);
+	turn_all();
+	ck_assert_int_eq(fake_database_row(2)->status, FAKE_SENT);
+	ck_assert_int_eq(work.count, 0);
+	ck_assert_int_eq(db->claim_count, 0);
+	ck_assert_uint_eq(counts.sent, 2);
+	ck_assert_uint_eq(counts.retried, 1);
+	ck_assert_uint_eq(counts.claims_lost, 0);
+}
+END_TEST
+
+START_TEST(a_claim_with_a_locked_row_that_is_lost_is_given_up)
+{
+	struct batch *b;
+
+	skip_adopt();
+	b = claim_rows(1, 2);
+	decide_all(b, FATE_SENT);
+	fake_database_row(2)->is_locked = true;
+	run_into_lock();
+	db->claims[0].relay_id = FAKE_OTHER_RELAY;
+	turn();
+	ck_assert_int_eq(work.count, 0);
+	ck_assert_uint_eq(counts.claims_lost, 1);
+	ck_assert_uint_eq(counts.sent, 0);
+}
+END_TEST
+
+START_TEST(an_adopted_batch_goes_on_past_a_locked_row)
+{
+	struct batch *b;
+
+	fake_database_insert(1, 3, clock_ms());
+	fake_database_dead_claim(1, 3, 0);
+	skip_adopt();
+	b = work.batches[0];
+	decide(b, 0, 1, FATE_RETRY);
+	fake_database_row(1)->is_locked = true;
+	unnamed_batch = b;
+	unnamed = &b->rows[1];
+	run_into_lock();
+	ck_assert(turn());
+	ck_assert_int_eq(b->publishing_id, 2);
+	ck_assert_int_eq(db->claims[0].publishing_id, 2);
+	ck_assert_int_eq(b->rows[0].state, ROW_DECIDED);
+	fake_database_row(1)->is_locked = false;
+	unnamed = &b->rows[2];
+	decide(b, 1, 1, FATE_SENT);
+	ck_assert(turn());
+	ck_assert_int_eq(b->in_state[ROW_DECIDED], 0);
+	ck_assert_int_eq(fake_database_row(1)->try_count, 1);
+	ck_assert_int_eq(fake_database_row(2)->status, FAKE_SENT);
+}
+END_TEST
+
+/* Batches that stay for their locked rows leave no room for others. */
+START_TEST(batches_with_locked_rows_take_up_room)
+{
+	skip_adopt();
+	for (int i = 0; i < 2; i++) {
+		struct batch *b = claim_rows(1 + 10 * i, BATCH);
+
+		decide_all(b, FATE_SENT);
+		fake_database_row(b->rows[0].id)->is_locked = true;
+		b->is_careful = true;
+		turn();
+	}
+	ck_assert_int_eq(work.count, 2);
+	fake_database_insert(100, 20 * BATCH, clock_ms());
+	for (int i = 0; i < 20; i++) {
+		t.appetite = APPETITE_AWAKE;
+		fake_clock_advance(500);
+		turn();
+		ck_assert_int_le(work.count, WORK_BATCHES_MAX);
+	}
+	ck_assert_int_eq(work.count, WORK_BATCHES_MAX);
+}
+END_TEST
+
 /* --- leases --- */
 
 START_TEST(leases_are_renewed_at_a_third)
@@ -1049,6 +1171,10 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, a_settlement_whose_answer_is_lost_charges_nobody_twice);
 	tcase_add_test(tc, a_claim_whose_answer_is_lost_is_dropped_at_the_next_session);
 	tcase_add_test(tc, rows_of_a_claim_that_was_taken_meanwhile_are_not_published);
+	tcase_add_test(tc, a_locked_row_holds_up_no_other_and_is_settled_when_it_is_free);
+	tcase_add_test(tc, a_claim_with_a_locked_row_that_is_lost_is_given_up);
+	tcase_add_test(tc, an_adopted_batch_goes_on_past_a_locked_row);
+	tcase_add_test(tc, batches_with_locked_rows_take_up_room);
 	tcase_add_test(tc, leases_are_renewed_at_a_third);
 	tcase_add_test(tc, a_lease_counts_from_before_the_request);
 	tcase_add_test(tc, rows_of_a_claim_that_could_not_be_renewed_are_not_published);
