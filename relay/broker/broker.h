@@ -115,9 +115,6 @@ struct broker {
 
 extern const struct broker_driver broker_rabbitmq;
 
-/* The driver of that name, or NULL. */
-const struct broker_driver *broker_driver_find(const char *name);
-
 /* The i-th driver, or NULL behind the last: for lists in help and error texts. */
 const struct broker_driver *broker_driver_at(size_t i);
 

@@ -89,6 +89,7 @@ static void log_counts(const char *event, const struct counts *c)
 		 LOG_INT("claimed", (int64_t)c->claimed),
 		 LOG_INT("claims_adopted", (int64_t)c->claims_adopted),
 		 LOG_INT("claims_lost", (int64_t)c->claims_lost),
+		 LOG_INT("connects", (int64_t)c->connects),
 		 LOG_INT("log_lines_dropped", (int64_t)log_dropped()));
 }
 

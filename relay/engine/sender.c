@@ -117,7 +117,7 @@ void sender_open(struct sender *s, int stop_fd)
 		return;
 	}
 	s->receipts = 0;
-	s->counts->reconnects++;
+	s->counts->connects++;
 	link_up(&s->link, driver(s)->peer(s->broker));
 }
 

@@ -86,7 +86,7 @@ void turns_open(struct turns *t, int timeout_ms, int stop_fd)
 		if (gone[i])
 			give_up_batch(t->work->batches[i]);
 	}
-	t->counts->reconnects++;
+	t->counts->connects++;
 	t->appetite = APPETITE_AWAKE;
 	t->full_read = true;
 	t->adopt_at_ms = 0;

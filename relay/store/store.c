@@ -147,11 +147,6 @@ const char *store_peer(const struct store *s)
 	return pg_peer(s->pg);
 }
 
-int store_server_version(const struct store *s)
-{
-	return pg_server_version(s->pg);
-}
-
 bool store_has_bell(const struct store *s)
 {
 	return s->has_bell;

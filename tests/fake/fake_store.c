@@ -310,11 +310,6 @@ const char *store_peer(const struct store *s)
 	return "fake database";
 }
 
-int store_server_version(const struct store *s)
-{
-	return s->is_open ? 150000 : 0;
-}
-
 int32_t store_relay_id(const struct store *s)
 {
 	return s->relay_id;

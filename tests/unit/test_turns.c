@@ -148,7 +148,7 @@ START_TEST(opening_waits_for_its_time_and_backs_off)
 	ck_assert_int_eq(db->open_timeout_ms, 700);
 	ck_assert_int_eq(t.link.failures, 1);
 	reopen();
-	ck_assert_uint_eq(counts.reconnects, 2);
+	ck_assert_uint_eq(counts.connects, 2);
 }
 END_TEST
 
