@@ -437,6 +437,19 @@ static const struct fake_row *next_due(void)
 	return first;
 }
 
+/* How many of the claim's rows fit into batch_bytes; at least one. */
+static int fitting(const struct store *s, const struct fake_claim *c)
+{
+	int64_t total = 0;
+
+	for (int i = 0; i < c->count; i++) {
+		total += fake_database_row(c->ids[i])->body_size;
+		if (i > 0 && s->settings.batch_bytes && total > s->settings.batch_bytes)
+			return i;
+	}
+	return c->count;
+}
+
 static void claim(struct store *s, int limit)
 {
 	const struct fake_row *row = next_due();
@@ -449,6 +462,7 @@ static void claim(struct store *s, int limit)
 	for (; row && c->count < limit; row = next_due())
 		c->ids[c->count++] = row->id;
 	s->answer.due = c->count;
+	c->count = fitting(s, c);
 	fetch(s, c);
 }
 

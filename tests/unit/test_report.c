@@ -113,10 +113,10 @@ START_TEST(names_are_cut_to_what_a_line_has_room_for)
 	memset(name, 'n', sizeof(name));
 	b->rows[0].message.message_id =
 		(struct slice){.data = name, .size = sizeof(name)};
-	b->rows[0].message.exchange = (struct slice){.data = NULL, .size = 0};
+	b->rows[0].message.exchange = (struct slice){.data = "orders.later", .size = 6};
 	settle(0, FATE_FAILED, "x");
 	report_say(&r, clock_ms(), false);
-	ck_assert_ptr_nonnull(strstr(read_log(), "nnn exchange=\"\" try_count"));
+	ck_assert_ptr_nonnull(strstr(read_log(), "nnn exchange=orders try_count"));
 	ck_assert_uint_eq(strspn(strstr(logged, "message_id=") + 11, "n"), 255);
 }
 END_TEST

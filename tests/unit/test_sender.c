@@ -465,6 +465,18 @@ START_TEST(a_session_without_a_single_receipt_makes_its_rows_go_alone)
 }
 END_TEST
 
+START_TEST(receipts_of_the_session_before_do_not_count)
+{
+	add(1, 10, 3);
+	publish();
+	confirm(10, VERDICT_SENT, NULL);
+	lose_and_reopen();
+	ck_assert_str_eq(publish(), "11 12");
+	lose_and_reopen();
+	ck_assert_str_eq(publish(), "11");
+}
+END_TEST
+
 START_TEST(a_row_lost_alone_makes_room_for_the_others_uncharged)
 {
 	struct batch *b = add(1, 10, 2);
@@ -576,7 +588,7 @@ START_TEST(only_later_confirms_tell_that_a_row_was_passed_over)
 {
 	add(1, 10, 2);
 	publish();
-	pass(1000);
+	pass(20000);
 	confirm(10, VERDICT_SENT, NULL);
 	pass(CONFIRM_TIMEOUT_MS);
 	ck_assert_int_eq(broker.forgotten_count, 0);
@@ -589,6 +601,7 @@ START_TEST(a_channel_error_is_no_confirm_of_later_messages)
 {
 	add(1, 10, 2);
 	publish();
+	pass(20000);
 	confirm(11, VERDICT_UNCLEAR, "404");
 	pass(CONFIRM_TIMEOUT_MS + 300);
 	ck_assert_int_eq(broker.forgotten_count, 0);
@@ -762,6 +775,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, a_row_alone_that_cannot_be_expressed_makes_room_for_the_next);
 	tcase_add_test(tc, losing_several_in_flight_charges_nobody_and_they_go_again);
 	tcase_add_test(tc, a_session_without_a_single_receipt_makes_its_rows_go_alone);
+	tcase_add_test(tc, receipts_of_the_session_before_do_not_count);
 	tcase_add_test(tc, a_row_lost_alone_makes_room_for_the_others_uncharged);
 	tcase_add_test(tc, where_outages_count_a_loss_charges_what_was_in_flight);
 	tcase_add_test(tc, a_row_of_a_lost_claim_is_never_published_again);

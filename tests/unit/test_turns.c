@@ -7,9 +7,10 @@
 #include "fake/fake_store.h"
 #include "unit/unit.h"
 
-#define LEASE_MS 30000
-#define POLL_MS  1000
-#define BATCH    4
+#define LEASE_MS    30000
+#define POLL_MS     1000
+#define BATCH       4
+#define BATCH_BYTES 1000
 
 static const struct turns_settings settings = {
 	.poll_interval_ms = POLL_MS,
@@ -23,7 +24,8 @@ static const struct store_settings store_settings = {
 	.statement_timeout_ms = 30000,
 	.lock_timeout_ms = 5000,
 	.lease_ms = LEASE_MS,
-	.max_message_bytes = 1000,
+	.batch_bytes = BATCH_BYTES,
+	.max_message_bytes = 10 * BATCH_BYTES,
 };
 
 static struct fake_database *const db = &fake_database;
@@ -135,6 +137,7 @@ static void reopen(void)
 
 START_TEST(opening_waits_for_its_time_and_backs_off)
 {
+	skip_adopt();
 	db->loses_next_listen = true;
 	turns_collect(&t);
 	ck_assert(!t.link.is_up);
@@ -229,17 +232,17 @@ START_TEST(a_full_batch_means_more_and_a_smaller_one_means_a_last_look)
 }
 END_TEST
 
-/* The application marked one itself between claim and fetch. */
-START_TEST(a_claim_that_lost_rows_on_the_way_may_have_more_behind_it)
+START_TEST(a_batch_cut_short_by_its_bytes_means_more)
 {
 	skip_adopt();
-	fake_database_insert(1, BATCH, clock_ms());
-	begin();
-	fake_clock_advance(1);
-	ck_assert_int_eq(db->claims[0].count, BATCH);
-	turns_collect(&t);
-	ck_assert_int_eq(t.turn.due, BATCH);
+	fake_database_insert(1, 3, clock_ms());
+	fake_database_row(3)->body_size = BATCH_BYTES;
+	ck_assert(turn());
+	ck_assert_int_eq(work.batches[0]->count, 2);
 	ck_assert_int_eq(t.appetite, APPETITE_AWAKE);
+	ck_assert(turn());
+	ck_assert_int_eq(work.batches[1]->count, 1);
+	ck_assert_int_eq(t.appetite, APPETITE_DROWSY);
 }
 END_TEST
 
@@ -637,6 +640,8 @@ START_TEST(giving_back_settles_what_is_known_and_frees_the_rest)
 	skip_adopt();
 	b = claim_rows(1, 3);
 	decide(b, 0, 1, FATE_SENT);
+	fake_database_insert(10, 2, clock_ms());
+	t.appetite = APPETITE_AWAKE;
 	releases = true;
 	ck_assert(turn());
 	ck_assert_int_eq(db->last.settle_count, 1);
@@ -1141,7 +1146,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, a_session_that_answers_nothing_is_lost_at_its_deadline);
 	tcase_add_test(tc, an_empty_table_is_claimed_once_and_slept_on);
 	tcase_add_test(tc, a_full_batch_means_more_and_a_smaller_one_means_a_last_look);
-	tcase_add_test(tc, a_claim_that_lost_rows_on_the_way_may_have_more_behind_it);
+	tcase_add_test(tc, a_batch_cut_short_by_its_bytes_means_more);
 	tcase_add_test(tc, three_open_batches_are_enough);
 	tcase_add_test(tc, nothing_is_claimed_while_a_row_must_go_alone);
 	tcase_add_test(tc, a_poll_that_could_not_claim_is_not_due);
