@@ -378,6 +378,7 @@ START_TEST(while_the_broker_is_away_claims_are_given_back_and_nobody_is_charged)
 	ck_assert_int_eq(fake_database_count(FAKE_SENDING), 30);
 	/* A try every 5 s and a tick every 2 s. */
 	ck_assert_int_le(broker.opens, 3600 / 4 + 20);
+	ck_assert_int_le(longest_tick_ms, 2000);
 	ck_assert_int_le(fake_clock_waits(), 3600 + 200);
 	ck_assert_int_le(db->turns, 50);
 }
@@ -562,6 +563,7 @@ START_TEST(a_run_until_empty_ends_at_once_when_nothing_is_due)
 	ck_assert_int_eq(run(true), RELAY_STOPPED);
 	ck_assert_int_le(took_ms, 100);
 	ck_assert_int_eq(broker.published[1], 0);
+	ck_assert(db->last.peek && !db->last.sleep); /* and rings nobody's bell */
 }
 END_TEST
 
@@ -630,6 +632,17 @@ START_TEST(stopping_with_nothing_in_hand_is_quick)
 {
 	ck_assert_int_eq(run_for(10 * SECOND_MS), RELAY_STOPPED);
 	ck_assert_int_le(took_ms, 10 * SECOND_MS + 50);
+}
+END_TEST
+
+START_TEST(a_claim_that_is_on_its_way_when_we_stop_is_given_back)
+{
+	db->answer_ms = 3000;
+	fake_database_insert(1, 5, clock_ms());
+	ck_assert_int_eq(run_for(4000), RELAY_STOPPED);
+	ck_assert(db->last_claim_id > 0);
+	ck_assert_int_eq(db->claim_count, 0);
+	ck_assert_int_eq(broker.published[1], 0);
 }
 END_TEST
 
@@ -1041,6 +1054,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tc,
 		       stopping_waits_for_what_is_in_flight_and_publishes_nothing_more);
 	tcase_add_test(tc, stopping_with_nothing_in_hand_is_quick);
+	tcase_add_test(tc, a_claim_that_is_on_its_way_when_we_stop_is_given_back);
 	tcase_add_test(tc, a_silent_broker_is_given_up_in_time_to_give_the_claims_back);
 	tcase_add_test(tc,
 		       stopping_while_the_broker_is_away_gives_the_claims_back_at_once);
