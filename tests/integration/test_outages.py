@@ -186,6 +186,7 @@ def test_sessions_of_the_relay_are_terminated_again_and_again(database, broker, 
     relay = relay_between(database, broker)
     database.insert_many(5000, exchange)
     relay.start()
+    relay.wait_for("connected", side="database")
     for _ in range(6):
         before = tries(database)
         for pid in wait_until(lambda: relay_backends(database), what="a session"):
@@ -391,6 +392,8 @@ def test_rabbitmq_postgres_and_one_of_two_relays_are_killed(
     spare_database.insert_many(3000, exchange)
     for relay in relays:
         relay.start()
+    for relay in relays:
+        relay.wait_for("connected", side="broker")
     wait_for_some(spare_database, 100)
     spare_rabbitmq.kill("rabbitmq")
     relays[0].kill()
