@@ -187,7 +187,7 @@ START_TEST(text_and_parameters_fit_together)
 	bool has_refused = _i / SETTLE_FORMS % 2;
 	bool deletes = _i / SETTLE_FORMS / 2;
 	char *sql = settle_text(form, deletes, has_refused);
-	char parameter[8];
+	char parameter[16];
 
 	decide(0, FATE_SENT, 0, 0, NULL);
 	if (has_refused)
