@@ -10,4 +10,3 @@ const struct broker_driver *broker_driver_at(size_t i)
 {
 	return i < DRIVER_COUNT ? drivers[i] : NULL;
 }
-
