@@ -33,6 +33,10 @@ def watch(connection, path):
     told = {}
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
+        # Counted before the attempts are told: else the last one may go untold.
+        ((sending, sent),) = query(
+            connection, "SELECT count(*) FILTER (WHERE status = 'sending'),"
+                        " count(*) FILTER (WHERE status = 'sent') FROM message_log")
         for key, attempts, error, status in query(
                 connection, "SELECT routing_key, try_count, last_error, status FROM message_log"
                             " WHERE try_count > 0 ORDER BY id"):
@@ -40,9 +44,6 @@ def watch(connection, path):
                 told[key] = attempts
                 end = ", now failed" if status == "failed" else ""
                 print(f"  relay     {key}, attempt {attempts}{end}: {error}", flush=True)
-        ((sending, sent),) = query(
-            connection, "SELECT count(*) FILTER (WHERE status = 'sending'),"
-                        " count(*) FILTER (WHERE status = 'sent') FROM message_log")
         if sending == 0 and len(received(path)) >= sent:
             return
         time.sleep(0.1)
