@@ -8,8 +8,7 @@ import psycopg2
 import psycopg2.extensions
 import pytest
 
-from conftest import quick_config
-from harness import merge, wait_until
+from harness import merge, quick_config, wait_until
 from harness.peer import Peer
 from harness.program import ROOT
 

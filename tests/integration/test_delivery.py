@@ -9,8 +9,7 @@ import re
 import psycopg2.extras
 import pytest
 
-from conftest import quick_config
-from harness import merge, wait_until
+from harness import merge, quick_config, wait_until
 from harness.peer import Peer
 
 AN_HOUR = {"relay": {"poll_interval": "1h"}}

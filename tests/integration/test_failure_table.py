@@ -7,8 +7,7 @@ import collections
 
 import pytest
 
-from conftest import quick_config
-from harness import merge, wait_until
+from harness import merge, quick_config, wait_until
 from harness.peer import Peer
 
 # After the first attempt the row rests, so that a test can look at it.

@@ -10,8 +10,7 @@ import subprocess
 
 import pytest
 
-from conftest import quick_config
-from harness import Database, merge, run, wait_until
+from harness import Database, merge, quick_config, run, wait_until
 from harness.peer import Peer
 from harness.program import _environment, parse_line
 

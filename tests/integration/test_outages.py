@@ -11,8 +11,7 @@ import time
 import psycopg2
 import pytest
 
-from conftest import quick_config
-from harness import Broker, Database, merge, wait_until
+from harness import Broker, Database, merge, quick_config, wait_until
 from harness.peer import Peer
 
 SHORT = {

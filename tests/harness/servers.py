@@ -5,7 +5,7 @@ import subprocess
 
 from .waiting import wait_until
 
-SCRIPT = pathlib.Path(__file__).resolve().parents[3] / "deploy" / "servers.sh"
+SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "deploy" / "servers.sh"
 
 
 class Servers:

@@ -7,7 +7,7 @@ import subprocess
 
 from .waiting import wait_until
 
-ROOT = pathlib.Path(__file__).resolve().parents[3]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / os.environ.get("RELAY", "build/outbox-relay")
 RELEASE = ROOT / "build/outbox-relay"
 

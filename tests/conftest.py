@@ -1,22 +1,13 @@
+"""Fixtures of all tests that drive the program: private servers, databases, queues, relays."""
+
 import contextlib
 import os
 import tempfile
 
 import pytest
 
-from harness import Broker, Database, Relay, Servers
+from harness import Broker, Database, Relay, Servers, quick_config
 from harness.program import PROGRAM, RELEASE
-
-# Every wait of the program is short here, so that the tests are.
-QUICK = {
-    "relay": {"poll_interval": "200ms", "lease": "3s", "shutdown_timeout": "5s"},
-    "retry": {"first_delay": "100ms", "max_delay": "500ms", "jitter": 0},
-    "log": {"level": "debug", "format": "logfmt"},
-}
-
-
-def quick_config(database_url, *amqp_urls):
-    return {"database": {"url": database_url}, "broker": {"urls": list(amqp_urls)}, **QUICK}
 
 
 @pytest.fixture(scope="session")
