@@ -5,6 +5,7 @@
 #   SANITIZE=address,undefined   instrumented, in a folder of its own
 #   SANITIZE=thread              (the same)
 #   COVERAGE=1                   with gcov counters, in a folder of its own
+#   FAILPOINTS=1                 with relay/base/failpoint.h, in a folder of its own
 
 PREFIX ?= /usr/local
 BINDIR ?= $(PREFIX)/bin
@@ -20,7 +21,7 @@ VERSION = 0.1.0
 PKGS = libpq librabbitmq yaml-0.1 jansson openssl
 
 comma := ,
-B = build$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))$(if $(COVERAGE),-coverage)
+B = build$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))$(if $(COVERAGE),-coverage)$(if $(FAILPOINTS),-failpoints)
 
 WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings \
 	-Wvla -Wformat=2 -Wundef -Wpointer-arith -Wimplicit-fallthrough $(if $(DEVELOPER),-Werror)
@@ -41,6 +42,7 @@ ALL_CFLAGS = -std=gnu11 -g $(OPTIMISE) $(WARNINGS) $(HARDENING) \
 	-ffile-prefix-map=$(CURDIR)/= $(CFLAGS)
 # POSIX and GNU interfaces everywhere, so that no file needs a feature macro of its own.
 ALL_CPPFLAGS = -D_GNU_SOURCE -Irelay -I$(B) -DVERSION='"$(VERSION)"' \
+	$(if $(FAILPOINTS),-DFAILPOINTS) \
 	-include relay/base/banned.h -MMD -MP $(shell $(PKG_CONFIG) --cflags $(PKGS)) $(CPPFLAGS)
 ALL_LDFLAGS = $(HARDENING_LINK) $(if $(SANITIZE),-fsanitize=$(SANITIZE)) \
 	$(if $(COVERAGE),--coverage) $(LDFLAGS)
@@ -49,7 +51,7 @@ LIBS = $(shell $(PKG_CONFIG) --libs $(PKGS))
 Q = $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
 
-SOURCES := $(filter-out relay/main.c,$(wildcard relay/*/*.c))
+SOURCES := $(filter-out $(if $(FAILPOINTS),,relay/base/failpoint.c),$(wildcard relay/*/*.c))
 HEADERS := $(wildcard relay/*/*.h)
 MIGRATIONS := $(sort $(wildcard schema/[0-9]*.sql)) schema/roles.sql
 OBJECTS = $(SOURCES:%.c=$(B)/%.o) $(B)/schema.o
@@ -138,13 +140,14 @@ $(B)/headers/%.ok: %.h
 	$(Q)touch $@
 
 .PHONY: lint
-lint: $(SOURCES:%.c=$(B)/lint/%.ok) ## fail where cppcheck or clang-tidy finds something
+lint: $(SOURCES:%.c=$(B)/lint/%.ok) $(B)/lint/relay/base/failpoint.ok ## fail where cppcheck or clang-tidy finds something
 	$(call say,LINT,cppcheck)
 	$(Q)cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr \
 		--enable=warning,performance,portability \
 		--suppress=missingIncludeSystem --suppress=legacyUninitvar \
 		-D_GNU_SOURCE -DVERSION='""' -Irelay relay
 
+$(B)/lint/relay/base/failpoint.ok: ALL_CPPFLAGS += -DFAILPOINTS
 # Each file in a process of its own: version 14 carries state from one to the next.
 $(B)/lint/%.ok: %.c .clang-tidy $(HEADERS)
 	$(call say,LINT,$<)

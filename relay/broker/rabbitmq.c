@@ -26,6 +26,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "broker/confirms.h"
 #include "broker/frames.h"
 #include "broker/rabbitmq_config.h"
@@ -92,6 +93,19 @@ static void lose(struct rabbitmq *r, const struct error *why)
 
 /* --- output --- */
 
+#ifdef FAILPOINTS
+/* Every message begins with a frame header of seven bytes, so three more than any number of
+   whole messages end inside a frame. */
+static void write_half(struct rabbitmq *r)
+{
+	struct buffer *out = &r->frames.out;
+	struct error ignored;
+
+	stream_write(&r->frames.stream, out->data + out->start, buffer_size(out) / 2 + 3,
+		     &ignored);
+}
+#endif
+
 /* Writes until the socket takes no more or nothing is left, refilling from a large
    body. */
 static int push(struct rabbitmq *r, struct error *err)
@@ -103,8 +117,10 @@ static int push(struct rabbitmq *r, struct error *err)
 			rabbitmq_encode_more(&r->encode, out, FULL_SIZE);
 		if (buffer_size(out) == 0)
 			return 0;
+		FAILPOINT_AFTER(write_half(r), half_frame);
 		if (frames_flush(&r->frames, err) < 0)
 			return -1;
+		FAILPOINT(written);
 		if (buffer_size(out) > 0)
 			return 0;
 	}
@@ -171,6 +187,7 @@ static int on_channel_close(struct rabbitmq *r, const amqp_channel_close_t *clos
 	if (!r->is_ready)
 		return error_set(err, ERROR_REFUSED, "the server refuses a channel: %s",
 				 reason);
+	FAILPOINT(channel_closed);
 	r->is_ready = false;
 	r->is_paused = false;
 	r->ready_by_ms = clock_ms() + REOPEN_MS;
@@ -201,10 +218,12 @@ static int on_method(struct rabbitmq *r, const struct frame *frame, struct error
 
 	switch (frame->method) {
 	case AMQP_BASIC_ACK_METHOD:
+		FAILPOINT(confirm_read);
 		confirms_settle(&r->confirms, ack->delivery_tag, ack->multiple,
 				VERDICT_SENT);
 		return 0;
 	case AMQP_BASIC_NACK_METHOD:
+		FAILPOINT(confirm_read);
 		confirms_settle(&r->confirms, nack->delivery_tag, nack->multiple,
 				VERDICT_NACKED);
 		return 0;
@@ -231,6 +250,7 @@ static int on_content(struct rabbitmq *r, const struct frame *frame, struct erro
 	struct slice id;
 	int found = rabbitmq_return_take(&r->returned, frame, &id, err);
 
+	FAILPOINT_IF(found > 0, return_read);
 	if (found > 0)
 		confirms_returned(&r->confirms, id, r->returned.reason);
 	return found;

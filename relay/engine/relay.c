@@ -5,6 +5,7 @@
 
 #include "base/buffer.h"
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/stop.h"
 #include "engine/sender.h"
@@ -147,6 +148,7 @@ static void begin_drain(struct relay *r, enum relay_end end)
 	r->drain_until_ms = r->release_until_ms - r->shutdown_timeout_ms / SETTLE_SHARE;
 	log_info(end == RELAY_RELOAD ? "reloading" : "stopping",
 		 LOG_INT("in_flight", work_in_flight(&r->work)));
+	FAILPOINT_IF(end == RELAY_STOPPED, stopping);
 }
 
 static void watch_signals(struct relay *r)
@@ -181,6 +183,7 @@ static void advance_phase(struct relay *r)
 	    (!r->sender.link.is_up || now_ms >= r->drain_until_ms ||
 	     work_in_flight(&r->work) == 0)) {
 		sender_close(&r->sender);
+		FAILPOINT(broker_closed);
 		r->phase = PHASE_RELEASING;
 	}
 }
@@ -271,6 +274,8 @@ enum relay_end relay_run(struct relay *r)
 		advance_phase(r);
 		r->hooks->tick(r->hooks->context);
 	}
+	FAILPOINT_IF(r->end == RELAY_STOPPED, released);
+	FAILPOINT_IF(r->end == RELAY_RELOAD, reloading);
 	report_say(&r->report, clock_ms(), true);
 	return how_it_ended(r);
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 
 /* Receipts taken in one call: what a busy broker merges into a few acks. */
@@ -198,8 +199,10 @@ static bool publish_row(struct sender *s, struct batch *b, struct row *row)
 		refuse_size(s, b, row);
 		return true;
 	}
+	FAILPOINT(before_publish);
 	switch (driver(s)->publish(s->broker, work_tag(b, row), &row->message, &err)) {
 	case PUBLISH_OK:
+		FAILPOINT(published);
 		in_flight(s, b, row);
 		return !row->is_alone;
 	case PUBLISH_INVALID:
@@ -247,6 +250,7 @@ static void take_receipt(struct sender *s, const struct receipt *receipt)
 			s->answered_sequence = row->sequence;
 	}
 	decide(s, b, row, receipt->verdict, receipt->reason);
+	FAILPOINT(receipt_taken);
 }
 
 void sender_collect(struct sender *s)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 
 /* Batches with rows still to be published or heard of: one at the broker, one behind it,
@@ -86,6 +87,7 @@ void turns_open(struct turns *t, int timeout_ms, int stop_fd)
 		if (gone[i])
 			give_up_batch(t->work->batches[i]);
 	}
+	FAILPOINT_IF(t->work->count, taken_over);
 	t->counts->connects++;
 	t->appetite = APPETITE_AWAKE;
 	t->full_read = true;
@@ -204,7 +206,14 @@ void turns_begin(struct turns *t, bool may_claim, bool release,
 	if (!has_anything(&t->turn))
 		return;
 	t->turn_began_ms = now_ms;
+	FAILPOINT_IF(t->turn.settle_count, before_settle);
+	FAILPOINT_IF(t->turn.name, before_name);
+	FAILPOINT_IF(t->turn.renew, before_renew);
+	FAILPOINT_IF(t->turn.adopt, before_adopt);
+	FAILPOINT_IF(t->turn.claim_limit, before_claim);
+	FAILPOINT_IF(t->turn.sleep, before_bell);
 	store_turn_begin(t->store, &t->turn);
+	FAILPOINT_IF(release && t->turn.settle_count, release_sent);
 }
 
 /* --- answers --- */
@@ -412,6 +421,12 @@ static void take_peek(struct turns *t)
 
 static void take_answers(struct turns *t)
 {
+	FAILPOINT_IF(t->turn.settle_count, settled);
+	FAILPOINT_IF(t->turn.name, named);
+	FAILPOINT_IF(t->turn.renew, renewed);
+	FAILPOINT_IF(t->turn.adopt && t->turn.claimed, adopted);
+	FAILPOINT_IF(t->turn.claim_limit && t->turn.claimed, claimed);
+	FAILPOINT_IF(t->turn.sleep && t->turn.bell == STORE_BELL_TAKEN, bell_taken);
 	take_settled(t);
 	if (t->turn.renew)
 		take_renewed(t);
@@ -438,6 +453,7 @@ static void listen(struct turns *t)
 		t->has_bell = false;
 		t->appetite = APPETITE_AWAKE;
 		t->was_rung = true;
+		FAILPOINT(rung);
 	}
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/buffer.h"
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "store/migrate.h"
 #include "store/pg.h"
 #include "store/settle.h"
@@ -320,7 +321,9 @@ static int take_over(struct store *s, struct batch *const *batches, int count, b
 	pg_params_int8(p, s->settings.lease_ms);
 	pg_params_bool(p, has_session(s));
 	retaken = pg_add(s->pg, SQL_RETAKE, p);
+	FAILPOINT_AFTER(pg_start(s->pg, 0), take_over_uncommitted);
 	add_commit(s);
+	FAILPOINT_AFTER(pg_start(s->pg, 0), take_over_sent);
 	remember_id(s);
 	if (pg_run(s->pg, clock_wait_ms(deadline_ms, clock_ms()), err) < 0)
 		return -1;
@@ -449,12 +452,14 @@ static void add_writes(struct store *s, const struct store_turn *t)
 		s->at.adopt = add_adopt(s);
 	if (t->claim_limit)
 		s->at.claim = add_claim(s, t);
+	FAILPOINT_AFTER(pg_start(s->pg, 0), uncommitted);
 	add_commit(s);
 }
 
 static void add_reads(struct store *s, const struct store_turn *t)
 {
 	if (t->adopt || t->claim_limit) {
+		FAILPOINT_AFTER(pg_start(s->pg, 0), fetch_unsent);
 		add_begin(s);
 		s->at.fetch = add_fetch(s);
 		add_commit(s);
@@ -496,6 +501,13 @@ void store_turn_begin(struct store *s, struct store_turn *t)
 		add_writes(s, t);
 	add_reads(s, t);
 	pg_start(s->pg, answer_timeout_ms(s));
+	FAILPOINT_IF(t->settle_count, settle_sent);
+	FAILPOINT_IF(t->name, name_sent);
+	FAILPOINT_IF(t->renew, renew_sent);
+	FAILPOINT_IF(t->adopt, adopt_sent);
+	FAILPOINT_IF(t->claim_limit, claim_sent);
+	FAILPOINT_IF(t->sleep, bell_sent);
+	FAILPOINT_IF(t->wake, wake_sent);
 }
 
 bool store_turn_is_busy(const struct store *s)
