@@ -95,11 +95,13 @@ help: ## this list
 
 # --- demo and tests --------------------------------------------------------------------------
 
-.PHONY: demo test
+.PHONY: demo test test-fault
 demo: ## the main job on private servers, on the terminal
 	@sh deploy/demo.sh
 test: ## all tests, on private servers
 	@sh tests/run.sh
+test-fault: ## all fault scenarios, which take long; writes tests/fault/RESULTS.md
+	@sh tests/run.sh all-faults
 
 .PHONY: bench
 bench: ## how fast a backlog drains, against a bare publisher

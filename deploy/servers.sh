@@ -5,6 +5,7 @@
 #
 #   servers.sh start DIR [postgres] [rabbitmq]   both unless named; what runs is left running
 #   servers.sh stop DIR [postgres] [rabbitmq]    data and ports stay, for a next start
+#   servers.sh standby DIR OF                    a streaming copy of OF's PostgreSQL, to start
 #   servers.sh psql DIR [argument...]            as superuser
 #   servers.sh rabbitmqctl DIR [argument...]
 #
@@ -96,6 +97,7 @@ log_line_prefix = '%m [%p] %q%a '
 END
     cat >"$dir/postgres/data/pg_hba.conf" <<END
 local all postgres trust
+local replication postgres trust
 local all all scram-sha-256
 host all all 127.0.0.1/32 scram-sha-256
 END
@@ -108,13 +110,26 @@ start_postgres() {
 }
 
 await_postgres() {
-    await postgres 'database system is ready to accept connections'
+    await postgres 'database system is ready to accept .*connections'
     [ ! -e "$dir/initdb.log" ] || {
         psql -q -v ON_ERROR_STOP=1 \
             -c "CREATE ROLE outbox LOGIN CREATEDB PASSWORD 'outbox'" \
             -c "CREATE DATABASE outbox OWNER outbox"
         rm "$dir/initdb.log"
     }
+}
+
+standby() {
+    of=$(cd "$1" && pwd)
+    mkdir "$dir/postgres"
+    [ "$(id -u)" != 0 ] || chown postgres "$dir/postgres"
+    # shellcheck disable=SC2046
+    $(as_user postgres) "$(postgres_bin)/pg_basebackup" -h "$of/postgres" -U postgres \
+        -p "$(sed -n 's/^PGPORT=//p' "$of/env")" -D "$dir/postgres/data" -R -c fast --no-sync
+    cat >>"$dir/postgres/data/postgresql.conf" <<END
+port = $PGPORT
+unix_socket_directories = '$dir/postgres'
+END
 }
 
 psql() {
@@ -222,6 +237,11 @@ case $command in
 start | stop)
     [ $# -gt 0 ] || set -- rabbitmq postgres
     "$command" "$@" ;;
+standby)
+    [ -e "$dir/env" ] || allot
+    . "$dir/env"
+    chmod a+rx "$dir"
+    standby "$@" ;;
 psql | rabbitmqctl)
     . "$dir/env"
     "$command" "$@" ;;

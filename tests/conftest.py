@@ -6,8 +6,10 @@ import tempfile
 
 import pytest
 
-from harness import Broker, Database, Relay, Servers, quick_config
+from harness import Broker, Database, Load, Relay, Servers, Standby, quick_config
+from harness.config import DEAD
 from harness.program import PROGRAM, RELEASE
+from harness.scenario import *  # pylint: disable=wildcard-import,unused-wildcard-import
 
 
 @pytest.fixture(scope="session")
@@ -117,3 +119,60 @@ def relay(database, broker, make_relay):
 def release_relay(database, broker, make_relay):
     """The same as released, without sanitizers: for time and memory."""
     return make_relay(quick_config(database.url, broker.url), program=RELEASE)
+
+
+# --- faults ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def spare_database(spare_postgres, make_relay):
+    """A migrated database on the PostgreSQL that may be stopped."""
+    database = Database(spare_postgres).create()
+    make_relay(quick_config(database.url, "amqp://" + DEAD)).run("migrate")
+    yield database
+    spare_postgres.resume("postgres")
+    spare_postgres.start("postgres")
+    database.drop()
+
+
+@pytest.fixture
+def spare_broker(spare_rabbitmq):
+    """Queues on the RabbitMQ that may be stopped."""
+    broker = Broker(spare_rabbitmq.amqp_url)
+    yield broker
+    spare_rabbitmq.resume("rabbitmq")
+    spare_rabbitmq.start("rabbitmq")
+    broker.reconnected().close()
+
+
+@pytest.fixture
+def make_standby():
+    """make_standby(servers): a streaming copy of their PostgreSQL, started."""
+    with contextlib.ExitStack() as stack:
+        def make(primary):
+            folder = stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="outbox-relay-test."))
+            standby = Standby(primary, folder)
+            stack.callback(standby.stop)
+            return standby.start()
+        yield make
+
+
+@pytest.fixture
+def make_load(make_relay):
+    """make_load(database, broker, changes…, relays=2, …): see harness.Load."""
+    made = []
+
+    def make(database, broker, *changes, **options):
+        made.append(Load(database, broker, make_relay, *changes, **options))
+        return made[-1]
+
+    yield make
+    for load in made:
+        load.close()
+
+
+@pytest.fixture
+def load(database, broker, make_load):
+    """Writers and one relay on the shared servers, not started."""
+    return make_load(database, broker)

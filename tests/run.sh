@@ -4,6 +4,8 @@
 #   sh tests/run.sh                                 all
 #   sh tests/run.sh unit
 #   sh tests/run.sh integration [pytest argument…]  for example: -k poison -x
+#   sh tests/run.sh fault [pytest argument…]        a chosen subset of the fault scenarios
+#   sh tests/run.sh all-faults [pytest argument…]   all of them; writes tests/fault/RESULTS.md
 #
 # Unit tests run four times: as released, under two sets of sanitizers, and under valgrind. The
 # integration tests drive the program that is built with the address and undefined-behaviour
@@ -96,20 +98,45 @@ unit() {
         --errors-for-leak-kinds=definite --show-leak-kinds=definite
 }
 
-integration() {
-    title "integration tests: starting a private PostgreSQL and RabbitMQ"
+# One pair for the whole run.
+servers() {
+    title "starting a private PostgreSQL and RabbitMQ"
     build "" all
     [ -n "${RELAY-}" ] || build address,undefined all
     mkdir "$scratch/servers"
     sh deploy/servers.sh start "$scratch/servers" || exit 1
-    SERVERS="$scratch/servers" RELAY="${RELAY:-build-address-undefined/outbox-relay}" \
-        PYTHONDONTWRITEBYTECODE=1 timeout --foreground -s INT 1200 \
-        /usr/bin/python3 -m pytest -v -p no:cacheprovider --basetemp="$scratch/pytest" \
-        --junitxml="$scratch/junit.xml" -o faulthandler_timeout=180 tests/integration "$@" </dev/null
-    count_integration $?
 }
 
-count_integration() {
+# against_servers SECONDS PYTEST-ARGUMENT…
+against_servers() {
+    [ -d "$scratch/servers" ] || servers
+    seconds=$1
+    shift
+    SERVERS="$scratch/servers" RELAY="${RELAY:-build-address-undefined/outbox-relay}" \
+        PYTHONDONTWRITEBYTECODE=1 timeout --foreground -s INT "$seconds" \
+        /usr/bin/python3 -m pytest -v -p no:cacheprovider --basetemp="$scratch/pytest" \
+        --junitxml="$scratch/junit.xml" -o faulthandler_timeout=300 "$@" </dev/null
+    count_pytest $?
+}
+
+integration() {
+    title "integration tests"
+    against_servers 1200 tests/integration "$@"
+}
+
+# Without arguments the quick ones: the others take minutes each.
+fault() {
+    title "fault scenarios"
+    [ $# -gt 0 ] || set -- -m quick
+    against_servers 1200 tests/fault "$@"
+}
+
+all_faults() {
+    title "all fault scenarios"
+    against_servers 7200 --results -m "scenario or quick" tests/fault tests/integration "$@"
+}
+
+count_pytest() {
     # shellcheck disable=SC2046
     set -- "$1" $(/usr/bin/python3 - "$scratch/junit.xml" <<'END'
 import sys, xml.etree.ElementTree as xml
@@ -130,13 +157,21 @@ END
 what=${1-}
 [ $# = 0 ] || shift
 case $what in
-"" | unit | integration) ;;
+"" | unit | integration | fault | all-faults) ;;
 *)
     sed -n '2,/^set/{/^#/s/^# \{0,1\}//p;}' "$0"
     exit 64 ;;
 esac
 sh deploy/packages.sh build servers tests || exit 1
-[ "$what" = integration ] || unit
-[ "$what" = unit ] || integration "$@"
+case $what in
+"")
+    unit
+    integration
+    fault ;;
+all-faults)
+    all_faults "$@" ;;
+*)
+    "$what" "$@" ;;
+esac
 complete=yes
 echo

@@ -54,6 +54,12 @@ class Broker:
         parameters.heartbeat = 0  # nobody serves it while a test looks elsewhere
         return pika.BlockingConnection(parameters)
 
+    def reconnected(self):
+        """The same queues over a fresh connection, for a broker that was away."""
+        fresh = Broker(self.url)
+        fresh.prefix, fresh._made = self.prefix, self._made
+        return fresh
+
     @property
     def channel(self):
         """Opened again at need: the broker closes a channel for every mistake."""

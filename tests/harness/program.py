@@ -92,6 +92,7 @@ class Relay:
         self.log_file = self.folder / "log"
         self.program = program
         self.env = env
+        self.wrapper = []  # ["prlimit", "--nofile=16"]: a command in front of the program
         self.process = None
         self.configure(config)
 
@@ -110,7 +111,8 @@ class Relay:
         assert not self.is_running()
         with open(self.log_file, "ab") as log:
             self.process = subprocess.Popen(
-                [str(self.program), "run", "-c", str(self.config_file), *arguments],
+                [*self.wrapper, str(self.program), "run", "-c", str(self.config_file),
+                 *arguments],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_environment(self.env))
         return self
 

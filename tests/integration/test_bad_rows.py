@@ -59,6 +59,7 @@ def test_every_check_of_the_table_is_tested_here(database):
     assert checks == tested | {"message_log_payload_has_at_most_512_mib"}
 
 
+@pytest.mark.scenario(66)
 @pytest.mark.parametrize("column", ["exchange", "payload", "routing_key", "message_id", "status",
                                     "try_count", "next_retry"])
 def test_the_table_refuses_null_in(database, column):

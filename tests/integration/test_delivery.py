@@ -226,6 +226,7 @@ def test_a_header_that_steers_the_broker_is_sent_where_it_is_allowed(database, b
 # --- several relays --------------------------------------------------------------------------
 
 
+@pytest.mark.scenario(13)
 @pytest.mark.parametrize("count", [2, 4])
 def test_relays_on_one_table_publish_each_row_once(database, broker, make_relay, count):
     exchange = broker.exchange()
@@ -386,6 +387,7 @@ def test_poll_mode_lets_the_application_prepare_transactions(database, broker, r
 # --- transactions ----------------------------------------------------------------------------
 
 
+@pytest.mark.scenario(fault="rows rolled back", expected="never delivered")
 def test_a_rolled_back_row_is_never_published(database, broker, relay):
     queue = broker.queue()
     connection = database.connect()
@@ -402,6 +404,7 @@ def test_a_rolled_back_row_is_never_published(database, broker, relay):
     assert [m.body for m in broker.drain(queue)] == [b"committed", b"later"]
 
 
+@pytest.mark.scenario(41)
 def test_the_late_commit_of_an_older_transaction_is_not_skipped_under_load(
         database, broker, relay):
     exchange = broker.exchange()
@@ -426,6 +429,9 @@ def test_the_late_commit_of_an_older_transaction_is_not_skipped_under_load(
 # --- memory ----------------------------------------------------------------------------------
 
 
+@pytest.mark.scenario(
+    42, fault="a backlog of 100,000 rows of 1 KiB",
+    expected="less than 16 MiB of memory")
 def test_100000_rows_of_1_kib_need_less_than_16_mib_of_memory(
         database, broker, release_relay):
     """A tenth of the backlog that was measured once; memory does not grow with it."""

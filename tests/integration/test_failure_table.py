@@ -58,6 +58,7 @@ def test_an_acked_row_is_sent_and_charged_nothing(database, broker, relay):
     assert [m.body for m in broker.drain(queue)] == [b"body"]
 
 
+@pytest.mark.scenario(fault="acks held back", expected="no row is sent before its ack")
 def test_a_row_is_not_sent_before_its_ack(database, relay_of):
     with Peer() as peer:
         relay = relay_of(peer, {"broker": {"confirm_timeout": "60s"}}).start()
@@ -75,6 +76,7 @@ def test_a_row_is_not_sent_before_its_ack(database, relay_of):
         relay.stop()
 
 
+@pytest.mark.scenario(58)
 def test_acks_out_of_order_and_for_several_at_once_settle_the_right_rows(database, relay_of):
     with Peer() as peer:
         relay = relay_of(peer, {"broker": {"confirm_timeout": "2s"}}, REST)
@@ -94,6 +96,7 @@ def test_acks_out_of_order_and_for_several_at_once_settle_the_right_rows(databas
 # --- return, then ack ------------------------------------------------------------------------
 
 
+@pytest.mark.scenario(52, fault="the queue is missing for a while")
 def test_an_unroutable_row_is_charged_once_and_arrives_when_its_queue_appears(
         database, broker, relay):
     exchange = broker.exchange()
@@ -110,6 +113,7 @@ def test_an_unroutable_row_is_charged_once_and_arrives_when_its_queue_appears(
     relay.stop()
 
 
+@pytest.mark.scenario(52)
 def test_an_unroutable_row_fails_after_three_attempts_with_the_reason(database, broker, relay):
     id = database.insert(broker.exchange(), "nobody.listens")
     relay.start()
@@ -141,6 +145,7 @@ def test_unroutable_rows_are_told_from_their_neighbours_while_pipelined(
 # --- nack ------------------------------------------------------------------------------------
 
 
+@pytest.mark.scenario(57)
 def test_a_nacked_row_is_charged_once_and_arrives_when_there_is_room(database, broker, relay):
     exchange = broker.exchange()
     queue = broker.queue(exchange, **{"x-max-length": 1, "x-overflow": "reject-publish"})
@@ -158,6 +163,7 @@ def test_a_nacked_row_is_charged_once_and_arrives_when_there_is_room(database, b
     relay.stop()
 
 
+@pytest.mark.scenario(57)
 def test_a_nacked_row_fails_after_three_attempts(database, broker, relay):
     exchange = broker.exchange()
     broker.queue(exchange, **{"x-max-length": 1, "x-overflow": "reject-publish"})
@@ -184,6 +190,7 @@ def test_a_row_alone_in_flight_is_charged_when_the_broker_closes_the_channel(
     relay.stop()
 
 
+@pytest.mark.scenario(54)
 def test_among_several_in_flight_only_the_row_that_closed_the_channel_is_charged(
         database, broker, relay):
     exchange = broker.exchange()
@@ -205,6 +212,7 @@ def test_among_several_in_flight_only_the_row_that_closed_the_channel_is_charged
     assert max(arrived.values()) <= 2
 
 
+@pytest.mark.scenario(54, fault="the exchanges of two rows among many are missing")
 def test_two_guilty_rows_are_both_found_among_many(database, broker, relay):
     exchange = broker.exchange()
     queue = broker.queue(exchange)
@@ -220,6 +228,7 @@ def test_two_guilty_rows_are_both_found_among_many(database, broker, relay):
 # --- no confirm ------------------------------------------------------------------------------
 
 
+@pytest.mark.scenario(50, fault="one ack withheld, others come", expected="that row is charged")
 def test_a_row_without_confirm_while_others_have_theirs_is_charged(database, relay_of):
     with Peer(lambda p: p.routing_key == "withheld" or p.ack()) as peer:
         relay = relay_of(peer, REST)
@@ -239,6 +248,7 @@ def test_a_row_without_confirm_while_others_have_theirs_is_charged(database, rel
         relay.stop()
 
 
+@pytest.mark.scenario(50)
 def test_a_row_is_charged_nothing_when_nobody_is_confirmed(database, relay_of):
     with Peer() as peer:
         relay = relay_of(peer)
@@ -259,6 +269,7 @@ def test_a_row_is_charged_nothing_when_nobody_is_confirmed(database, relay_of):
 # --- connection lost, closed, blocked --------------------------------------------------------
 
 
+@pytest.mark.scenario(51)
 @pytest.mark.parametrize("end", ["closed by the broker", "reset", "shut"])
 def test_rows_in_flight_are_charged_nothing_when_the_connection_is(database, relay_of, end):
     def on_publish(publish):
@@ -289,6 +300,7 @@ def test_rows_in_flight_are_charged_nothing_when_the_connection_is(database, rel
         assert len(arrived) == 20 and max(arrived.values()) <= 2
 
 
+@pytest.mark.scenario(45, fault="connection.blocked, by a scripted broker")
 def test_a_blocked_connection_charges_nothing_and_is_kept(database, relay_of):
     with Peer() as peer:
         relay = relay_of(peer)
@@ -318,6 +330,7 @@ def test_a_blocked_connection_charges_nothing_and_is_kept(database, relay_of):
 # --- the relay died --------------------------------------------------------------------------
 
 
+@pytest.mark.scenario(4, fault="kill -9 with twenty rows published, no ack")
 def test_rows_in_the_claim_of_a_killed_relay_are_adopted_and_charged_nothing(
         database, broker, relay, relay_of):
     exchange = broker.exchange()
@@ -340,6 +353,7 @@ def test_rows_in_the_claim_of_a_killed_relay_are_adopted_and_charged_nothing(
     assert database.value("SELECT count(*) FROM message_log_claim") == 0
 
 
+@pytest.mark.scenario(5, fault="kill -9 under load")
 def test_rows_that_were_sent_and_not_settled_when_the_relay_died_arrive_twice_at_most(
         database, broker, release_relay, make_relay):
     exchange = broker.exchange()
@@ -395,6 +409,9 @@ def test_a_row_that_was_published_alone_when_the_relay_died_is_charged(
     assert sorted(m.routing_key for m in broker.drain(queue)) == ["0", "1", "2"]
 
 
+@pytest.mark.scenario(
+    fault="a row that kills every relay",
+    expected="found, failed after three; others arrive")
 def test_a_row_that_kills_every_relay_fails_after_three_and_its_neighbours_arrive(
         database, broker, relay, relay_of):
     ids = [database.insert(routing_key=str(n)) for n in range(3)]

@@ -29,6 +29,7 @@ def lines(text):
 # --- stopping --------------------------------------------------------------------------------
 
 
+@pytest.mark.scenario(7, fault="SIGTERM, SIGINT with acks held back")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_waits_for_what_is_in_flight_and_exits_0(database, make_relay, number):
     with Peer() as peer:
@@ -48,6 +49,7 @@ def test_a_signal_waits_for_what_is_in_flight_and_exits_0(database, make_relay, 
         assert claims(database) == 0
 
 
+@pytest.mark.scenario(7, fault="SIGTERM under load, again and again")
 def test_a_signal_under_load_loses_and_repeats_nothing(database, broker, make_relay):
     exchange = broker.exchange()
     queue = broker.queue(exchange)
@@ -67,6 +69,7 @@ def test_a_signal_under_load_loses_and_repeats_nothing(database, broker, make_re
     assert len(ids) == len(set(ids)) == 5000
 
 
+@pytest.mark.scenario(8)
 def test_a_signal_while_the_broker_blocks_ends_in_time_and_gives_the_claim_back(
         database, make_relay):
     with Peer(lambda publish: publish.session.block()) as peer:
@@ -89,6 +92,9 @@ def test_a_signal_while_both_sides_are_down_ends_the_process(make_relay):
     assert relay.stop(10) == 0
 
 
+@pytest.mark.scenario(
+    7, fault="SIGTERM while the database is away",
+    expected="exit 75: the lease has to run out")
 def test_a_signal_when_the_database_has_gone_with_work_in_hand_exits_75(
         spare_postgres, make_relay):
     database = Database(spare_postgres).create()
@@ -106,6 +112,7 @@ def test_a_signal_when_the_database_has_gone_with_work_in_hand_exits_75(
     database.drop()
 
 
+@pytest.mark.scenario(9)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_ends_the_process_at_once(database, make_relay, number):
     with Peer() as peer:
@@ -138,6 +145,7 @@ def test_sighup_loads_a_valid_file(database, broker, relay):
     assert relay.stop() == 0
 
 
+@pytest.mark.scenario(11)
 def test_sighup_under_load_loses_and_repeats_nothing(database, broker, relay):
     exchange = broker.exchange()
     queue = broker.queue(exchange)
@@ -155,6 +163,7 @@ def test_sighup_under_load_loses_and_repeats_nothing(database, broker, relay):
     assert database.attempts() == {0: 3000}
 
 
+@pytest.mark.scenario(10)
 def test_sighup_with_a_broken_file_changes_nothing(database, broker, relay):
     exchange = broker.exchange()
     broker.queue(exchange)
@@ -350,6 +359,7 @@ def broken_pipe():
     return (writer,)
 
 
+@pytest.mark.scenario(18, fault="the log is full, closed, a broken pipe, a pipe that nobody reads")
 @pytest.mark.parametrize("standard_error", [
     lambda: (os.open("/dev/full", os.O_WRONLY),), full_pipe, broken_pipe, lambda: ()],
     ids=["full", "a pipe that nobody reads", "a broken pipe", "closed"])

@@ -11,43 +11,8 @@ import time
 import psycopg2
 import pytest
 
-from harness import Broker, Database, merge, quick_config, wait_until
+from harness import DEAD, SHORT, merge, quick_config, seen, wait_until
 from harness.peer import Peer
-
-SHORT = {
-    "database": {"connect_timeout": "2s", "statement_timeout": "2s", "lock_timeout": "200ms"},
-    "broker": {"connect_timeout": "2s", "confirm_timeout": "3s", "heartbeat": "1s"},
-    "relay": {"batch_size": 100},
-}
-DEAD = "127.0.0.1:1"  # nobody listens on this port
-
-
-@pytest.fixture
-def spare_database(spare_postgres, make_relay):
-    """A database on the PostgreSQL that may be stopped."""
-    database = Database(spare_postgres).create()
-    make_relay(quick_config(database.url, "amqp://" + DEAD)).run("migrate")
-    yield database
-    spare_postgres.start("postgres")
-    database.drop()
-
-
-@pytest.fixture
-def spare_broker(spare_rabbitmq):
-    """Queues on the RabbitMQ that may be stopped."""
-    broker = Broker(spare_rabbitmq.amqp_url)
-    yield broker
-    spare_rabbitmq.resume("rabbitmq")
-    spare_rabbitmq.start("rabbitmq")
-    broker = reconnected(broker)
-    broker.close()
-
-
-def reconnected(broker):
-    """The same queues over a fresh connection."""
-    fresh = Broker(broker.url)
-    fresh.prefix, fresh._made = broker.prefix, broker._made
-    return fresh
 
 
 @pytest.fixture
@@ -92,6 +57,7 @@ def check_all_arrived(database, broker, queue, count, timeout=40):
     wait_until(lambda: database.value("SELECT count(*) FROM message_log_claim") == 0,
                what="no claim left")
     arrived = collections.Counter(m.message_id for m in broker.drain(queue))
+    seen(lost=count - len(arrived), duplicates=sum(arrived.values()) - len(arrived), charged=0)
     assert len(arrived) == count
     return arrived
 
@@ -104,7 +70,9 @@ def tries(database):
 # --- PostgreSQL ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", ["restarted", "killed"])
+@pytest.mark.parametrize("how", [
+    pytest.param("restarted", marks=pytest.mark.scenario(21)),
+    pytest.param("killed", marks=pytest.mark.scenario(22))])
 def test_postgres_is(spare_postgres, spare_database, broker, relay_between, how):
     exchange = broker.exchange()
     queue = broker.queue(exchange)
@@ -126,6 +94,7 @@ def test_postgres_is(spare_postgres, spare_database, broker, relay_between, how)
     relay.stop()
 
 
+@pytest.mark.scenario(23)
 def test_postgres_is_down_at_the_start(spare_postgres, spare_database, broker, relay_between):
     exchange = broker.exchange()
     queue = broker.queue(exchange)
@@ -142,6 +111,7 @@ def test_postgres_is_down_at_the_start(spare_postgres, spare_database, broker, r
     relay.stop()
 
 
+@pytest.mark.scenario(25)
 def test_postgres_turns_read_only_and_back(spare_postgres, spare_database, broker, relay_between):
     exchange = broker.exchange()
     queue = broker.queue(exchange)
@@ -179,6 +149,7 @@ def relay_backends(database):
             WHERE datname = current_database() AND application_name LIKE 'outbox-relay%'""")]
 
 
+@pytest.mark.scenario(26)
 def test_sessions_of_the_relay_are_terminated_again_and_again(database, broker, relay_between):
     exchange = broker.exchange()
     queue = broker.queue(exchange)
@@ -196,6 +167,7 @@ def test_sessions_of_the_relay_are_terminated_again_and_again(database, broker, 
     relay.stop()
 
 
+@pytest.mark.scenario(37, fault="the server's process of the session is frozen")
 def test_the_session_of_the_relay_hangs(database, broker, relay_between):
     """As behind a network that has forgotten the connection: nothing answers, nothing closes."""
     exchange = broker.exchange()
@@ -216,6 +188,7 @@ def test_the_session_of_the_relay_hangs(database, broker, relay_between):
     relay.stop()
 
 
+@pytest.mark.scenario(27)
 def test_the_table_is_locked_for_longer_than_lock_timeout(database, broker, relay_between):
     exchange = broker.exchange()
     queue = broker.queue(exchange)
@@ -235,6 +208,7 @@ def test_the_table_is_locked_for_longer_than_lock_timeout(database, broker, rela
     relay.stop()
 
 
+@pytest.mark.scenario(31)
 def test_a_revoked_right_leads_to_no_duplicates_however_often_it_is_tried(
         database, broker, relay_between):
     exchange = broker.exchange()
@@ -254,6 +228,7 @@ def test_a_revoked_right_leads_to_no_duplicates_however_often_it_is_tried(
     relay.stop()
 
 
+@pytest.mark.scenario(29)
 def test_the_table_is_missing_for_a_while(database, broker, relay_between):
     exchange = broker.exchange()
     queue = broker.queue(exchange)
@@ -270,6 +245,9 @@ def test_the_table_is_missing_for_a_while(database, broker, relay_between):
     relay.stop()
 
 
+@pytest.mark.scenario(
+    fault="the first of two PostgreSQL hosts is dead",
+    expected="goes to the second")
 def test_the_first_of_two_postgres_hosts_is_dead(database, broker, relay_between):
     queue = broker.queue()
     port = database.servers.env["PGPORT"]
@@ -283,6 +261,7 @@ def test_the_first_of_two_postgres_hosts_is_dead(database, broker, relay_between
 # --- RabbitMQ --------------------------------------------------------------------------------
 
 
+@pytest.mark.scenario(43)
 def test_rabbitmq_is_restarted(spare_rabbitmq, database, spare_broker, relay_between):
     exchange = spare_broker.exchange()
     queue = spare_broker.queue(exchange)
@@ -296,10 +275,11 @@ def test_rabbitmq_is_restarted(spare_rabbitmq, database, spare_broker, relay_bet
         database.insert_many(100, exchange)
         spare_rabbitmq.start("rabbitmq")
         relay.wait_for("connected", side="broker", count=2)
-    check_all_arrived(database, reconnected(spare_broker), queue, 3100)
+    check_all_arrived(database, spare_broker.reconnected(), queue, 3100)
     relay.stop()
 
 
+@pytest.mark.scenario(43, fault="not started yet", expected="waits, backing off; claims nothing")
 def test_the_broker_is_down_at_the_start(database, make_relay):
     with socket.create_server(("127.0.0.1", 0)) as reserved:
         port = reserved.getsockname()[1]
@@ -317,6 +297,7 @@ def test_the_broker_is_down_at_the_start(database, make_relay):
             relay.stop()
 
 
+@pytest.mark.scenario(48, fault="frozen until it is noticed")
 def test_rabbitmq_is_frozen(spare_rabbitmq, database, spare_broker, relay_between):
     exchange = spare_broker.exchange()
     queue = spare_broker.queue(exchange)
@@ -333,6 +314,7 @@ def test_rabbitmq_is_frozen(spare_rabbitmq, database, spare_broker, relay_betwee
     relay.stop()
 
 
+@pytest.mark.scenario(45)
 def test_rabbitmq_raises_its_memory_alarm(spare_rabbitmq, database, spare_broker, relay_between):
     queue = spare_broker.queue()
     relay = relay_between(database, spare_broker, {"broker": {"confirm_timeout": "1s"}})
@@ -354,6 +336,7 @@ def test_rabbitmq_raises_its_memory_alarm(spare_rabbitmq, database, spare_broker
     relay.stop()
 
 
+@pytest.mark.scenario(60)
 def test_rabbitmq_closes_all_connections(spare_rabbitmq, database, spare_broker, relay_between):
     exchange = spare_broker.exchange()
     queue = spare_broker.queue(exchange)
@@ -365,10 +348,11 @@ def test_rabbitmq_closes_all_connections(spare_rabbitmq, database, spare_broker,
     line = relay.wait_for("disconnected", side="broker")
     assert "320" in line["error"] and "maintenance" in line["error"]
     database.insert_many(100, exchange)
-    check_all_arrived(database, reconnected(spare_broker), queue, 3100)
+    check_all_arrived(database, spare_broker.reconnected(), queue, 3100)
     relay.stop()
 
 
+@pytest.mark.scenario(fault="the first of two RabbitMQ URLs is dead", expected="goes to the second")
 def test_the_first_of_two_rabbitmq_urls_is_dead(database, broker, relay_between):
     queue = broker.queue()
     relay = relay_between(database, broker,
@@ -381,6 +365,7 @@ def test_the_first_of_two_rabbitmq_urls_is_dead(database, broker, relay_between)
 # --- both ------------------------------------------------------------------------------------
 
 
+@pytest.mark.scenario(44, fault="kill -9 of RabbitMQ, PostgreSQL and one of two relays")
 def test_rabbitmq_postgres_and_one_of_two_relays_are_killed(
         spare_postgres, spare_rabbitmq, spare_database, spare_broker, relay_between):
     # Not a quorum queue: one of RabbitMQ 3.10.8 that is younger than some minutes finds no
@@ -404,5 +389,5 @@ def test_rabbitmq_postgres_and_one_of_two_relays_are_killed(
         spare_database.close()
         spare_rabbitmq.start("rabbitmq")
         relay.wait_for("connected", side="broker", count=2)
-    check_all_arrived(spare_database, reconnected(spare_broker), queue, 3000)
+    check_all_arrived(spare_database, spare_broker.reconnected(), queue, 3000)
     relay.stop()

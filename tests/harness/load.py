@@ -1,0 +1,189 @@
+import contextlib
+import dataclasses
+import time
+
+import psycopg2
+
+from .checker import check, table_of
+from .config import SHORT, quick_config
+from .program import merge
+from .scenario import seen
+from .waiting import wait_until
+from .workload import Writer, received
+
+BATCHES = 4  # that a relay has in hand at most (WORK_BATCHES_MAX)
+
+
+@dataclasses.dataclass
+class Fault:
+    """One fault, from its begin to its end (wall clock), and what the relays did meanwhile."""
+
+    begin: float
+    end: float = float("inf")
+    seconds: float = 0
+    cpu: float = 0  # of the busiest relay, as a part of one processor
+    lines: int = 0  # of the log, of the busiest relay
+
+
+class Load:
+    """Writers and relays between a database and a queue, faults among them, and the reckoning:
+
+    with Load(database, broker, make_relay) as load:     # fixture `load` makes them
+        load.start()
+        with load.fault():
+            spare_postgres.kill("postgres")
+            …
+            spare_postgres.start("postgres")
+        load.recovers()
+    report = load.finish()     # drains, checks, tells RESULTS.md; asserts that all is well
+
+    The messages stay in the queue until finish(), which gives the exact number of copies.
+    """
+
+    def __init__(self, database, broker, make_relay, *changes, relays=1, writers=1, rate=200,
+                 broker_url=None, database_url=None, program=None, env=None, queue_arguments=None):
+        config = merge(quick_config(database_url or database.url, broker_url or broker.url), SHORT)
+        for change in changes:
+            config = merge(config, change)
+        options = {"env": env, **({"program": program} if program else {})}
+        self.database = database
+        self.broker = broker
+        self.relays = [make_relay(config, **options) for _ in range(relays)]
+        self.config = config
+        self.faults = []
+        self.kills = 0
+        self.exchange = broker.exchange()
+        self.queue = broker.queue(self.exchange, **(queue_arguments or {}))
+        self.writers = [Writer(database.url, self.exchange, f"writer{n}", rate)
+                        for n in range(writers)]
+
+    @property
+    def relay(self):
+        (relay,) = self.relays
+        return relay
+
+    # --- running ---
+
+    def start(self, rows=200):
+        """Returns when this many rows have arrived."""
+        for writer in self.writers:
+            writer.start()
+        for relay in self.relays:
+            relay.start()
+        self.wait_for_sent(rows)
+        return self
+
+    def wait_for_sent(self, count, timeout=60):
+        wait_until(lambda: self.sent() >= count, timeout, interval=0.1,
+                   what=lambda: f"{count} rows sent: {self.database.statuses()}")
+
+    def sent(self):
+        return self.database.statuses().get("sent", 0)
+
+    def kill(self, relay):
+        self.kills += 1
+        relay.kill()
+
+    # --- faults ---
+
+    @contextlib.contextmanager
+    def fault(self, name=None):
+        """Around everything that goes wrong, and its repair. What the relays spend meanwhile is
+        measured; see quiet()."""
+        fault = Fault(begin=time.time())
+        self.faults.append(fault)
+        running = [relay for relay in self.relays if relay.is_running()]
+        before = {relay: (relay.process.pid, relay.cpu_seconds(), len(relay.events()))
+                  for relay in running}
+        clock = time.monotonic()
+        yield fault
+        fault.end = time.time()
+        fault.seconds = time.monotonic() - clock
+        for relay in running:
+            pid, cpu, lines = before[relay]
+            fault.lines = max(fault.lines, len(relay.events()) - lines)
+            if relay.is_running() and relay.process.pid == pid:
+                fault.cpu = max(fault.cpu, (relay.cpu_seconds() - cpu) / fault.seconds)
+
+    def quiet(self, fault, cpu=None):
+        """Fewer than two lines a second, after a handful for the change itself; less than `cpu`
+        (0.05: five percent) of a processor, where the fault was long enough to tell."""
+        seen(note=f"{fault.lines} log lines and {100 * fault.cpu:.1f} % CPU in "
+                  f"{fault.seconds:.0f} s")
+        assert fault.lines < 6 + 2 * fault.seconds, fault
+        if cpu is not None:
+            assert fault.cpu < cpu, fault
+
+    def recovers(self, timeout=60):
+        """Seconds from the end of the last fault until a row that was committed after its begin
+        is settled."""
+        fault = self.faults[-1]
+        wait_until(lambda: self._settled_since(fault), timeout, interval=0.05,
+                   what=lambda: f"a row settled after {fault}:\n{self.relays[0].log[-3000:]}")
+        seconds = max(0, time.time() - fault.end)
+        seen(seconds_to_recover=round(seconds, 1))
+        return seconds
+
+    def _settled_since(self, fault):
+        try:
+            return self.database.query(
+                """SELECT 1 FROM message_log WHERE status = 'sent' AND created_at >
+                   to_timestamp(%s) AND updated_at > to_timestamp(%s) LIMIT 1""",
+                [fault.begin, fault.end])
+        except psycopg2.Error:
+            self.database.close()
+            return None
+
+    # --- the reckoning ---
+
+    def finish(self, timeout=120, charged=0, failed=0, stop=True, broker=None, rows=()):
+        """Stops the writers, waits until nothing is left to send, stops the relays, takes all
+        messages, and checks. `charged`: how many rows may have been charged (None: any).
+        `broker`: a fresh connection to where the queue is now. `rows`: {message_id: hash} of
+        rows that the test has inserted itself."""
+        for writer in self.writers:
+            writer.stop()
+        self.writers[0].committed.update(rows)
+        self.drain(timeout)
+        interrupted = 0
+        for relay in self.relays:
+            if stop and relay.is_running():
+                relay.stop()
+            stopped = relay.events("stopped")
+            interrupted += sum(line["interrupted"] for line in stopped)
+        report = check(table_of(self.database), self.writers,
+                       received(broker or self.broker, self.queue),
+                       [(fault.begin, fault.end) for fault in self.faults],
+                       self.config["relay"].get("on_sent") == "delete")
+        seen(lost=len(report.lost | report.unsent | report.vanished),
+             never_committed=len(report.never_committed), duplicates=report.copies,
+             charged=report.charged)
+        assert report.committed > 0
+        assert not report.problems(), (report.problems(), self.faults)
+        if stop:
+            assert report.copies <= interrupted + self.kills * BATCHES * self.in_hand(), report
+        assert charged is None or report.charged == charged, report.attempts
+        assert len(report.failed) == failed, report.failed
+        return report
+
+    def in_hand(self):
+        """Rows that one relay may have published and not settled."""
+        return self.config["relay"]["batch_size"]
+
+    def drain(self, timeout=120):
+        """Until no row is left to be sent and no claim is held."""
+        wait_until(self._is_drained, timeout, interval=0.1,
+                   what=lambda: f"nothing left to send: {self.database.statuses()}\n"
+                                f"{self.relays[0].log[-3000:]}")
+
+    def _is_drained(self):
+        try:
+            return not self.database.query("""SELECT 1 FROM message_log WHERE status = 'sending'
+                UNION ALL SELECT 1 FROM message_log_claim LIMIT 1""")
+        except psycopg2.Error:
+            self.database.close()
+            return False
+
+    def close(self):
+        for writer in self.writers:
+            writer.abandon()

@@ -1,0 +1,92 @@
+"""Pytest's side of RESULTS.md: a test becomes a scenario by its marker,
+
+    @pytest.mark.scenario(21)                            # fault and expected: the catalogue's
+    @pytest.mark.scenario(22, fault="pg_ctl -m immediate")
+    @pytest.mark.scenario(fault="…", expected="…")       # beyond the catalogue
+
+and what was seen is told from anywhere below it, by seen(lost=0, duplicates=3). The verdict is
+pytest's own. With `--results` the run brings tests/fault/results and RESULTS.md up to date for
+the scenarios that ran, and for no others; without it nothing is written.
+"""
+
+import pytest
+
+from . import catalogue, results
+
+# Imported into tests/conftest.py, where pytest finds them.
+__all__ = ["pytest_addoption", "pytest_collection_modifyitems", "pytest_configure",
+           "pytest_runtest_makereport", "pytest_runtest_setup", "pytest_sessionfinish"]
+
+_KEYS = ("lost", "never_committed", "duplicates", "charged", "seconds_to_recover", "note")
+_current = {}
+
+
+def seen(**values):
+    """Of the scenario that runs: lost, never_committed, duplicates, charged, seconds_to_recover
+    (numbers; the worse one counts when told twice) and note (text; notes are joined)."""
+    for name, value in values.items():
+        assert name in _KEYS, name
+        name = name.replace("_", " ")
+        if name == "note":
+            before = _current.get("note")
+            _current["note"] = f"{before}; {value}" if before else value
+        else:
+            _current[name] = max(value, _current.get(name, value))
+
+
+def pytest_addoption(parser):
+    parser.addoption("--results", action="store_true",
+                     help="bring tests/fault/RESULTS.md up to date")
+
+
+def pytest_configure(config):
+    config.addinivalue_line(
+        "markers", "scenario(number=None, fault=None, expected=None): a line of RESULTS.md")
+    config._scenarios = {}
+
+
+def _entry(item):
+    marker = item.get_closest_marker("scenario")
+    if marker is None:
+        return None
+    number = marker.args[0] if marker.args else None
+    fault, expected = catalogue.NUMBERS[number] if number else (None, None)
+    entry = {"number": number, "fault": marker.kwargs.get("fault", fault),
+             "expected": marker.kwargs.get("expected", expected)}
+    assert entry["fault"] and entry["expected"], f"{item.nodeid}: what fault, what is expected?"
+    return entry
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        _entry(item)  # a marker that says too little is found here
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    _current.clear()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    entry = _entry(item)
+    if entry is None:
+        return
+    known = item.config._scenarios
+    key = item.nodeid
+    if report.skipped:
+        known[key] = {**entry, "verdict": "skipped", "note": _skip_reason(report)}
+    elif report.when == "call":
+        known[key] = {**entry, **_current, "verdict": "held" if report.passed else "FAILED"}
+    elif report.failed:
+        known[key] = {**known.get(key, entry), "verdict": "FAILED"}
+
+
+def _skip_reason(report):
+    return str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
+
+
+def pytest_sessionfinish(session):
+    if session.config.getoption("--results") and session.config._scenarios:
+        results.update("scenarios", session.config._scenarios)

@@ -1,0 +1,192 @@
+import collections
+import contextlib
+import hashlib
+import random
+import threading
+import time
+
+import pika
+import psycopg2
+
+from .waiting import wait_until
+
+
+def body_hash(body):
+    return hashlib.sha1(bytes(body)).hexdigest()[:16]
+
+
+class Writer:
+    """An application: a thread that commits rows of message_log, several a transaction, and
+    remembers what it knows of each. It goes on over any outage of the database.
+
+    Every tenth transaction is rolled back on purpose: none of its rows may ever be delivered.
+    """
+
+    def __init__(self, url, exchange, name="writer", rate=200, rows=5, routing_keys=("key",),
+                 size=256, rolled_back=0.1, seed=1):
+        self.url = url
+        self.exchange = exchange
+        self.name = name
+        self.rate = rate  # rows a second, at most; None: as fast as it goes
+        self.rows = rows  # a transaction, at most
+        self.routing_keys = routing_keys
+        self.size = size
+        self.rolled_back_share = rolled_back
+        self.committed = {}  # message_id -> hash of the body
+        self.unknown = {}  # COMMIT was sent, and its answer never came
+        self.rolled_back = {}
+        self.error = None  # of the thread itself: a mistake in a test
+        self._random = random.Random(f"{name} {seed}")
+        self._count = 0
+        self._connection = None
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self):
+        self._thread.start()
+        return self
+
+    def stop(self, timeout=60):
+        """Ends behind the transaction under way."""
+        self._done.set()
+        self._thread.join(timeout)
+        assert not self._thread.is_alive(), f"{self.name} hangs"
+        if self.error:
+            raise self.error
+
+    def abandon(self):
+        """At the end of a test that has failed already."""
+        self._done.set()
+
+    def wait_for_commits(self, count, timeout=30):
+        wait_until(lambda: len(self.committed) >= count or self.error, timeout,
+                   what=lambda: f"{count} commits of {self.name}, but {len(self.committed)}")
+        if self.error:
+            raise self.error
+
+    def _run(self):
+        try:
+            with self._closing():
+                while not self._done.is_set():
+                    begin = time.monotonic()
+                    count = self._transaction()
+                    if self.rate:
+                        self._done.wait(max(0, begin + count / self.rate - time.monotonic()))
+        except Exception as error:  # pylint: disable=broad-except
+            self.error = error
+
+    @contextlib.contextmanager
+    def _closing(self):
+        yield
+        if self._connection:
+            self._connection.close()
+
+    def _transaction(self):
+        rows = {}
+        for _ in range(self._random.randint(1, self.rows)):
+            self._count += 1
+            message_id = f"{self.name}-{self._count}"
+            rows[message_id] = (message_id + " ").encode().ljust(self.size, b"x")
+        hashes = {message_id: body_hash(body) for message_id, body in rows.items()}
+        keep = self._random.random() >= self.rolled_back_share
+        self._write(rows, hashes, keep)
+        return len(rows)
+
+    def _write(self, rows, hashes, keep):
+        known = self.rolled_back  # unless we get further
+        try:
+            connection = self._connect()
+            with connection.cursor() as cursor:
+                for message_id, body in rows.items():
+                    cursor.execute(
+                        "INSERT INTO message_log (message_id, exchange, routing_key, payload)"
+                        " VALUES (%s, %s, %s, %s)",
+                        [message_id, self.exchange, self._random.choice(self.routing_keys), body])
+            if keep:
+                known = self.unknown
+                connection.commit()
+                known = self.committed
+            else:
+                connection.rollback()
+        except psycopg2.Error:
+            with contextlib.suppress(psycopg2.Error):
+                if self._connection:
+                    self._connection.close()
+            self._connection = None
+            self._done.wait(0.1)
+        known.update(hashes)
+
+    def _connect(self):
+        if self._connection is None:
+            self._connection = psycopg2.connect(
+                self.url, connect_timeout=2, tcp_user_timeout=5000, keepalives_idle=2,
+                application_name=self.name, options="-c statement_timeout=10s")
+        return self._connection
+
+
+class Delivery(collections.namedtuple("Delivery", "message_id hash redelivered at")):
+    """One message as the consumer got it; `at` is the wall clock."""
+
+
+class Consumer:
+    """A thread that takes everything out of one queue and records it, over any restart of the
+    broker. What was on its way when a connection ended comes again, `redelivered`; a broker that
+    was killed may forget an ack and that mark. For exact counts leave the messages in a queue and
+    take them with `received()`."""
+
+    def __init__(self, url, queue):
+        self.url = url
+        self.queue = queue
+        self.deliveries = []
+        self.sessions = 0
+        self.error = None
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self):
+        self._thread.start()
+        return self
+
+    def stop(self, timeout=30):
+        self._done.set()
+        self._thread.join(timeout)
+        assert not self._thread.is_alive(), "the consumer hangs"
+        if self.error:
+            raise self.error
+
+    def copies(self):
+        """message_id -> deliveries that are not the broker's own repetitions."""
+        return collections.Counter(d.message_id for d in self.deliveries if not d.redelivered)
+
+    def _run(self):
+        while not self._done.is_set():
+            try:
+                self._session()
+            except (pika.exceptions.AMQPError, OSError):
+                self._done.wait(0.2)
+            except Exception as error:  # pylint: disable=broad-except
+                self.error = error
+                return
+
+    def _session(self):
+        parameters = pika.URLParameters(self.url)
+        parameters.heartbeat = 5
+        parameters.socket_timeout = parameters.blocked_connection_timeout = 5
+        with contextlib.closing(pika.BlockingConnection(parameters)) as connection:
+            self.sessions += 1
+            channel = connection.channel()
+            channel.basic_qos(prefetch_count=500)
+            for method, properties, body in channel.consume(self.queue, inactivity_timeout=0.1):
+                if self._done.is_set():
+                    return
+                if method is None:
+                    continue
+                self.deliveries.append(Delivery(properties.message_id, body_hash(body),
+                                                method.redelivered, time.time()))
+                channel.basic_ack(method.delivery_tag)
+
+
+def received(broker, queue):
+    """All that is in the queue, as (message_id, hash of the body), in order: one for each
+    publish that the broker took, and so the exact number of copies."""
+    return [(m.message_id, body_hash(m.body)) for m in broker.drain(queue, timeout=120)]
