@@ -103,6 +103,7 @@ servers() {
     title "starting a private PostgreSQL and RabbitMQ"
     build "" all
     [ -n "${RELAY-}" ] || build address,undefined all
+    build "" FAILPOINTS=1 all
     mkdir "$scratch/servers"
     sh deploy/servers.sh start "$scratch/servers" || exit 1
 }

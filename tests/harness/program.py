@@ -10,6 +10,8 @@ from .waiting import wait_until
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / os.environ.get("RELAY", "build/outbox-relay")
 RELEASE = ROOT / "build/outbox-relay"
+# With relay/base/failpoint.h: dies, stops or waits where RELAY_FAILPOINT says.
+FAILPOINTS = ROOT / os.environ.get("FAILPOINTS_RELAY", "build-failpoints/outbox-relay")
 
 # A finding of a sanitizer ends the program with a status that no test expects.
 SANITIZERS = {
