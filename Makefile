@@ -195,7 +195,7 @@ $(UNIT_TESTS): $(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/tests/unit/unit.o $(L
 fakes = $(1:%=$(B)/tests/fake/fake_%.o)
 suites = $(1:%=$(B)/tests/unit/test_%)
 $(call suites,batch work settle): $(call fakes,batch)
-$(call suites,link report): $(call fakes,batch clock)
+$(call suites,link parking report): $(call fakes,batch clock)
 $(call suites,sender): $(call fakes,batch clock broker)
 $(call suites,turns): $(call fakes,batch clock store)
 $(call suites,relay): $(call fakes,batch clock broker store system)

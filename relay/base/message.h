@@ -26,6 +26,12 @@ struct message {
 	struct slice properties;   /* JSON object as text, or NULL */
 };
 
+/* Where messages go: an exchange with one routing key, or with any (NULL). Borrowed. */
+struct destination {
+	const char *exchange;
+	const char *routing_key;
+};
+
 /* One publish has one verdict. engine/policy.c says what each does to the row. */
 enum verdict {
 	VERDICT_NONE,     /* not published, or no answer yet */

@@ -87,6 +87,7 @@ static void log_counts(const char *event, const struct counts *c)
 		 LOG_INT("published", (int64_t)c->published),
 		 LOG_INT("interrupted", (int64_t)c->interrupted),
 		 LOG_INT("claimed", (int64_t)c->claimed),
+		 LOG_INT("parked", (int64_t)c->parked),
 		 LOG_INT("claims_adopted", (int64_t)c->claims_adopted),
 		 LOG_INT("claims_lost", (int64_t)c->claims_lost),
 		 LOG_INT("connects", (int64_t)c->connects),

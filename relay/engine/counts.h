@@ -14,6 +14,7 @@ struct counts {
 				 ended: each may lead to one duplicate */
 	uint64_t claims_adopted;
 	uint64_t claims_lost; /* gone when we came to settle */
+	uint64_t parked;      /* destinations, each time; see engine/parking.h */
 	uint64_t connects;    /* sessions opened, of both sides */
 };
 

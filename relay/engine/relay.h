@@ -30,7 +30,8 @@ enum relay_end {
 			    again */
 	RELAY_CUT_SHORT, /* asked to stop, but shutdown_timeout passed with rows
 			  unsettled */
-	RELAY_UNAVAILABLE, /* until_empty only: a side cannot be reached */
+	RELAY_UNAVAILABLE, /* until_empty only: a side cannot be reached, or a
+			     destination is parked */
 };
 
 struct relay;

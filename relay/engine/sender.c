@@ -46,6 +46,19 @@ static const char *explain(char *out, size_t size, enum verdict verdict,
 	return out;
 }
 
+static void tell_parking(struct sender *s, const struct row *row, enum verdict verdict,
+			 const char *reason)
+{
+	struct parking *p = &s->work->parking;
+
+	if (verdict == VERDICT_SENT)
+		parking_sent(p, &row->message);
+	else if (verdict == VERDICT_RETURNED || verdict == VERDICT_NACKED ||
+		 verdict == VERDICT_REFUSED)
+		s->counts->parked +=
+			parking_refused(p, &row->message, verdict, reason, row->is_probe);
+}
+
 static void decide(struct sender *s, struct batch *b, struct row *row,
 		   enum verdict verdict, const char *reason)
 {
@@ -163,9 +176,20 @@ static bool must_be_named(const struct batch *b, const struct row *row)
 	return b->is_adopted && b->publishing_id != row->id;
 }
 
+/* Rows for a parked destination are let go on the way. */
+static struct row *next_row(struct sender *s, struct batch **batch)
+{
+	struct row *row;
+
+	while ((row = work_next(s->work, batch)) && !row->is_probe &&
+	       parking_holds(&s->work->parking, &row->message))
+		batch_let_go(*batch, row);
+	return row;
+}
+
 struct row *sender_unnamed(struct sender *s, struct batch **batch)
 {
-	struct row *row = sender_is_ready(s) ? work_next(s->work, batch) : NULL;
+	struct row *row = sender_is_ready(s) ? next_row(s, batch) : NULL;
 
 	return row && must_be_named(*batch, row) ? row : NULL;
 }
@@ -225,7 +249,7 @@ void sender_publish(struct sender *s)
 	struct row *row;
 
 	while (sender_is_ready(s) && room-- > 0) {
-		row = work_next(s->work, &b);
+		row = next_row(s, &b);
 		if (!row || must_be_named(b, row) ||
 		    now_ms >= b->lease_deadline_ms - s->settings.lease_margin_ms)
 			return;
@@ -249,6 +273,7 @@ static void take_receipt(struct sender *s, const struct receipt *receipt)
 		if (row->sequence > s->answered_sequence)
 			s->answered_sequence = row->sequence;
 	}
+	tell_parking(s, row, receipt->verdict, receipt->reason);
 	decide(s, b, row, receipt->verdict, receipt->reason);
 	FAILPOINT(receipt_taken);
 }

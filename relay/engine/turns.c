@@ -18,6 +18,13 @@
  */
 #define FULL_READ_EVERY_MS 1000
 
+/* Reading from the beginning passes every row that is left alone (a million of them, perhaps) and
+   every dead index entry. When it takes longer than this, that is done for a small share of the
+   time only. */
+#define FULL_READ_CHEAP_MS     50
+#define FULL_READ_SHARE        20
+#define FULL_READ_PAUSE_MAX_MS 60000
+
 /* When the bell cannot be had, or rings for nothing: look again after 1, 2, 4 … ms. */
 #define PAUSE_MAX_MS 25
 #define PAUSES_MAX   8
@@ -144,9 +151,23 @@ static bool has_room(const struct turns *t, int leave)
 	       work_open_batches(t->work) < OPEN_BATCHES_MAX && !work_has_alone(t->work);
 }
 
+static void plan_probe(struct turns *t)
+{
+	struct store_turn *turn = &t->turn;
+
+	if (!parking_next_probe(&t->work->parking, &t->probe))
+		return;
+	turn->probe = &t->probe.destination;
+	turn->probe_newest = t->probe.is_newest;
+	turn->probe_attempts = t->settings.policy.max_attempts - 1;
+}
+
 static void plan_claim(struct turns *t, int64_t now_ms)
 {
 	struct store_turn *turn = &t->turn;
+
+	turn->around = parking_list(&t->work->parking);
+	turn->around_count = t->work->parking.count;
 
 	if (t->appetite == APPETITE_ASLEEP && now_ms >= t->sleep_until_ms) {
 		t->appetite = APPETITE_DROWSY;
@@ -164,6 +185,7 @@ static void plan_claim(struct turns *t, int64_t now_ms)
 	} else if (t->appetite == APPETITE_DROWSY &&
 		   !(t->settings.until_empty && t->work->count)) {
 		turn->peek = true;
+		turn->full_read = now_ms >= t->full_peek_at_ms;
 		turn->sleep = t->settings.wants_bell;
 	}
 }
@@ -182,7 +204,17 @@ static void plan_wake(struct turns *t)
 static bool has_anything(const struct store_turn *turn)
 {
 	return turn->settle_count || turn->name || turn->renew || turn->adopt ||
-	       turn->claim_limit || turn->peek || turn->wake;
+	       turn->claim_limit || turn->probe || turn->peek || turn->wake;
+}
+
+/* Rows that were passed by lie before the low-water mark. */
+static void look_for_resumed(struct turns *t)
+{
+	if (t->resumed == t->work->parking.resumed)
+		return;
+	t->resumed = t->work->parking.resumed;
+	t->appetite = APPETITE_AWAKE;
+	t->full_read = true;
 }
 
 void turns_begin(struct turns *t, bool may_claim, bool release,
@@ -200,7 +232,10 @@ void turns_begin(struct turns *t, bool may_claim, bool release,
 		t->turn.publishing_id = unnamed->id;
 	}
 	plan_renew(t, now_ms);
+	look_for_resumed(t);
 	if (t->may_claim && has_room(t, leaving(&t->turn)))
+		plan_probe(t);
+	if (t->may_claim && has_room(t, leaving(&t->turn)) && !t->turn.probe)
 		plan_claim(t, now_ms);
 	plan_wake(t);
 	if (!has_anything(&t->turn))
@@ -319,6 +354,16 @@ static void pause_shortly(struct turns *t)
 	fall_asleep(t, clock_ms() + clock_min(pause_ms, PAUSE_MAX_MS), false);
 }
 
+/* How long reading from the beginning is to be left off, after this turn did so. */
+static int64_t full_read_pause_ms(const struct turns *t)
+{
+	int64_t took_ms = clock_ms() - t->turn_began_ms;
+
+	if (took_ms <= FULL_READ_CHEAP_MS)
+		return 0;
+	return clock_min(took_ms * FULL_READ_SHARE, FULL_READ_PAUSE_MAX_MS);
+}
+
 static void take_claimed(struct turns *t)
 {
 	struct store_turn *turn = &t->turn;
@@ -327,7 +372,8 @@ static void take_claimed(struct turns *t)
 
 	if (turn->full_read) {
 		t->full_read = false;
-		t->full_read_at_ms = clock_ms() + FULL_READ_EVERY_MS;
+		t->full_read_at_ms =
+			clock_ms() + FULL_READ_EVERY_MS + full_read_pause_ms(t);
 	}
 	if (turn->claimed) {
 		t->counts->claimed += (uint64_t)turn->claimed->count;
@@ -341,6 +387,20 @@ static void take_claimed(struct turns *t)
 	else
 		t->appetite = has_more ? APPETITE_AWAKE : APPETITE_DROWSY;
 	t->was_rung = false;
+}
+
+static void take_probe(struct turns *t)
+{
+	struct batch *b = t->turn.claimed;
+
+	if (!b)
+		return; /* nothing is due there */
+	for (int i = 0; i < b->count; i++) {
+		b->rows[i].is_probe = true;
+		batch_set_alone(b, &b->rows[i]);
+	}
+	t->counts->claimed += (uint64_t)b->count;
+	work_add(t->work, b);
 }
 
 /* The row that the dead owner was publishing alone is charged for its death. */
@@ -399,11 +459,13 @@ static void take_peek(struct turns *t)
 	int64_t now_ms = clock_ms();
 	int64_t until_ms = now_ms + t->settings.poll_interval_ms;
 
+	if (turn->full_read)
+		t->full_peek_at_ms = now_ms + full_read_pause_ms(t);
 	if (turn->has_dead)
 		t->adopt_at_ms = 0;
 	if (turn->has_dead || turn->next_due_ms == 0) {
 		t->appetite = APPETITE_AWAKE;
-		t->full_read = true;
+		t->full_read = t->full_read || turn->full_read;
 		return;
 	}
 	t->is_empty = t->work->count == 0;
@@ -434,6 +496,8 @@ static void take_answers(struct turns *t)
 		take_adopted(t);
 	if (t->turn.claim_limit)
 		take_claimed(t);
+	if (t->turn.probe)
+		take_probe(t);
 	if (t->turn.peek)
 		take_peek(t);
 }
@@ -493,7 +557,9 @@ int64_t turns_due_ms(const struct turns *t)
 		if (b->is_careful && batch_open_rows(b) == 0)
 			due_ms = clock_min(due_ms, b->settle_at_ms);
 	}
-	if (t->appetite == APPETITE_ASLEEP && t->may_claim && has_room(t, 0))
+	if (!t->may_claim || !has_room(t, 0))
+		return due_ms;
+	if (t->appetite == APPETITE_ASLEEP)
 		due_ms = clock_min(due_ms, t->sleep_until_ms);
-	return due_ms;
+	return clock_min(due_ms, parking_due_ms(&t->work->parking));
 }

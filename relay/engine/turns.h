@@ -53,7 +53,10 @@ struct turns {
 	int pauses;    /* short ones in a row: writers under way, rings for nothing */
 	bool was_rung; /* the claim under way was asked for by the bell */
 	bool full_read;
-	int64_t full_read_at_ms;
+	int64_t full_read_at_ms; /* under load, the next one */
+	int64_t full_peek_at_ms; /* not before: the last one took long */
+	struct probe probe;      /* under way, or the last one */
+	uint64_t resumed;        /* destinations whose rows were looked for again */
 	int64_t adopt_at_ms;
 	bool may_claim;
 	bool is_empty; /* at the last look nothing was due, in hand, or left by a dead

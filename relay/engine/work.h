@@ -4,12 +4,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "engine/parking.h"
 #include "store/batch.h"
 
 /*
  * The batches in hand, oldest first: what was claimed and is not settled yet. Both halves
  * of the relay work on it: the sender publishes rows and decides their fates, the turns
- * settle them and bring new batches. It owns the batches.
+ * settle them and bring new batches. It owns the batches. All zero is empty.
  */
 
 #define WORK_BATCHES_MAX 4
@@ -17,6 +18,7 @@
 struct work {
 	struct batch *batches[WORK_BATCHES_MAX];
 	int count;
+	struct parking parking; /* destinations whose rows are left alone */
 };
 
 void work_release(struct work *w);

@@ -80,6 +80,12 @@ void batch_decide(struct batch *b, struct row *row, struct decision decision,
 	batch_set_state(b, row, ROW_DECIDED);
 }
 
+void batch_let_go(struct batch *b, struct row *row)
+{
+	row->is_counted = true;
+	batch_set_state(b, row, ROW_SETTLED);
+}
+
 int batch_open_rows(const struct batch *b)
 {
 	return b->in_state[ROW_WAITING] + b->in_state[ROW_IN_FLIGHT];

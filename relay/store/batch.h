@@ -37,11 +37,12 @@ struct row {
 	int64_t try_count; /* attempts charged before this one */
 	enum row_state state;
 	bool is_alone; /* to be published with nothing else in flight */
+	bool is_probe; /* of a parked destination; see engine/parking.h */
 	int64_t published_ms;
 	uint64_t sequence; /* order of publishing, over all batches */
 	struct decision decision;
 	char *reason;    /* of RETRY and FAILED; owned */
-	bool is_counted; /* SETTLED, and reported */
+	bool is_counted; /* SETTLED, and reported; or released */
 };
 
 /*
@@ -83,6 +84,10 @@ void batch_set_state(struct batch *b, struct row *row, enum row_state state);
 /* Moves to DECIDED; `reason` is copied and cut to printable ASCII; NULL: none. */
 void batch_decide(struct batch *b, struct row *row, struct decision decision,
 		  const char *reason);
+
+/* A row that waits is let go: the database learns nothing of it, and with the claim's end it is free
+   again. */
+void batch_let_go(struct batch *b, struct row *row);
 
 /* From now on this row (without a fate yet) is published alone. */
 void batch_set_alone(struct batch *b, struct row *row);

@@ -97,7 +97,7 @@ void pg_params_text(struct pg_params *p, const char *value); /* NULL is NULL */
 void pg_params_int8_array(struct pg_params *p, size_t count);
 void pg_params_text_array(struct pg_params *p, size_t count);
 void pg_params_element_int8(struct pg_params *p, int64_t value);
-void pg_params_element_text(struct pg_params *p, const char *value);
+void pg_params_element_text(struct pg_params *p, const char *value); /* NULL is NULL */
 void pg_params_array_end(struct pg_params *p);
 
 /* The timestamps -infinity, before every other. */

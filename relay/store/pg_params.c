@@ -122,11 +122,12 @@ void pg_params_element_int8(struct pg_params *p, int64_t value)
 	buffer_put_u64(&p->bytes, (uint64_t)value);
 }
 
+/* array_recv() goes by the size alone, whatever the has-nulls flag says. */
 void pg_params_element_text(struct pg_params *p, const char *value)
 {
-	size_t size = strlen(value);
+	size_t size = value ? strlen(value) : 0;
 
-	buffer_put_u32(&p->bytes, (uint32_t)size);
+	buffer_put_u32(&p->bytes, value ? (uint32_t)size : UINT32_MAX);
 	buffer_append(&p->bytes, value, size);
 }
 

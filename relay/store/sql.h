@@ -151,19 +151,29 @@
 	" RETURNING c.claim_id, c.publishing_id"
 
 /*
+ * The rows of destinations that are left alone (engine/parking.h). $N exchanges, $M routing keys
+ * or NULL for any. A relay that leaves none alone uses the statements without it.
+ */
+#define SQL_AROUND(N, M)                                                    \
+	" AND NOT EXISTS (SELECT FROM unnest(" N "::text[], " M "::text[])" \
+	" AS parked (exchange, routing_key)"                                \
+	" WHERE parked.exchange = message_log.exchange"                     \
+	" AND coalesce(parked.routing_key = message_log.routing_key, true))"
+
+/*
  * Under the claim lock, so that every statement sees the claims before it. Only rows from
- * the low-water mark ($8, $9) on are read: index entries before it are dead, and while
- * somebody pins the vacuum horizon they pile up where every poll would walk them. The
- * same for claims
- * ($10), whose ids grow in commit order.
+ * the low-water mark ($8, $9) on are read: index entries before it are dead, or of rows that are
+ * left alone, and while somebody pins the vacuum horizon they pile up where every poll would walk
+ * them. The same for claims ($10), whose ids grow in commit order.
  *
  * $1 relay_id, $2 name, $3 turn, $4 lease in ms, $5 has_session_lock, $6 rows, $7 bytes,
- * $8 next_retry, $9 id, $10 claim_id, $11 the largest body that is fetched at all
+ * $8 next_retry, $9 id, $10 claim_id, $11 the largest body that is fetched at all;
+ * AROUND: nothing, or SQL_AROUND
  *
  * octet_length() of a bytea reads no TOAST. At least one row is taken, so that a row
  * larger than $7 travels alone.
  */
-#define SQL_CLAIM                                                                      \
+#define SQL_CLAIM_(AROUND)                                                             \
 	"WITH due AS MATERIALIZED (SELECT id, next_retry, row_number() OVER w AS n,"   \
 	" sum(size) OVER w AS total"                                                   \
 	" FROM (SELECT id, next_retry,"                                                \
@@ -174,8 +184,7 @@
 	"statement_timestamp()"                                                        \
 	" AND (next_retry, id) >= ($8, $9)"                                            \
 	" AND id NOT IN (SELECT unnest(message_ids) FROM message_log_claim"            \
-	" WHERE claim_id >= $10)"                                                      \
-	" ORDER BY next_retry, id LIMIT $6) AS first"                                  \
+	" WHERE claim_id >= $10)" AROUND " ORDER BY next_retry, id LIMIT $6) AS first" \
 	" WINDOW w AS (ORDER BY next_retry, id ROWS UNBOUNDED PRECEDING)),"            \
 	" claim AS (INSERT INTO message_log_claim"                                     \
 	" (relay_id, relay_name, turn, message_ids, lease_until, has_session_lock)"    \
@@ -187,6 +196,38 @@
 	" (SELECT next_retry FROM due WHERE n = 1), (SELECT id FROM due WHERE n = 1)," \
 	" (SELECT min(claim_id) FROM message_log_claim WHERE claim_id >= $10)"         \
 	" FROM claim"
+#define SQL_CLAIM        SQL_CLAIM_("")
+#define SQL_CLAIM_AROUND SQL_CLAIM_(SQL_AROUND("$12", "$13"))
+
+/*
+ * One row of a parked destination. Looking for it may walk a long backlog, so it is done before
+ * the claim lock is taken; a setting of the transaction carries its id over to the claim. $1
+ * exchange, $2 routing key or NULL for any; rows with fewer than $3 charged attempts first, so that
+ * a probe does not cost a row its last one without need.
+ */
+#define SQL_PROBE_DUE_(ATTEMPTS, ORDER)                                          \
+	"(SELECT id FROM message_log WHERE status = 'sending'"                   \
+	" AND next_retry <= statement_timestamp()"                               \
+	" AND exchange = $1 AND ($2::text IS NULL OR routing_key = $2)" ATTEMPTS \
+	" AND id NOT IN (SELECT unnest(message_ids) FROM message_log_claim)"     \
+	" ORDER BY next_retry " ORDER ", id " ORDER " LIMIT 1)"
+#define SQL_PROBE_(ORDER)                                                  \
+	"SELECT set_config('message_log.probe', coalesce(" SQL_PROBE_DUE_( \
+		" AND try_count < $3",                                     \
+		ORDER) ", " SQL_PROBE_DUE_("", ORDER) ")::text, true)"
+#define SQL_PROBE_OLDEST SQL_PROBE_("ASC")
+#define SQL_PROBE_NEWEST SQL_PROBE_("DESC")
+
+/* Under the claim lock. $1 to $5 as for SQL_CLAIM. */
+#define SQL_CLAIM_PROBE                                                             \
+	"INSERT INTO message_log_claim"                                             \
+	" (relay_id, relay_name, turn, message_ids, lease_until, has_session_lock)" \
+	" SELECT $1, $2, $3, ARRAY[id],"                                            \
+	" clock_timestamp() + $4 * interval '1 millisecond', $5 FROM message_log"   \
+	" WHERE id = nullif(current_setting('message_log.probe'), '')::bigint"      \
+	" AND status = 'sending' AND next_retry <= statement_timestamp()"           \
+	" AND id NOT IN (SELECT unnest(message_ids) FROM message_log_claim)"        \
+	" RETURNING claim_id"
 
 /*
  * After the commit of the claim, never under its lock: a server that streams bodies to a
@@ -224,16 +265,21 @@
 
 /*
  * One statement a poll: in how many milliseconds (an hour at most) the first unclaimed
- * row is due, NULL when there is none; whether a dead relay's claim waits; whether there
- * are claims of other relays. $1 relay_id, $2 lock key.
+ * row is due, NULL when there is none; whether a dead relay's claim waits; and the moment of which
+ * it tells. Read from a low-water mark, as the claim is. $1 relay_id, $2 lock key, $3 next_retry,
+ * $4 id; AROUND as for SQL_CLAIM_.
  */
-#define SQL_PEEK                                                                 \
-	"SELECT (SELECT ceil(1000 * greatest(0, least(3600, extract(epoch FROM " \
-	"next_retry)"                                                            \
-	" - extract(epoch FROM statement_timestamp()))))::bigint"                \
-	" FROM message_log WHERE status = 'sending'"                             \
-	" AND id NOT IN (SELECT unnest(message_ids) FROM message_log_claim)"     \
-	" ORDER BY next_retry, id LIMIT 1),"                                     \
-	" EXISTS (SELECT FROM message_log_claim WHERE " SQL_IS_DEAD ")"
+#define SQL_PEEK_(AROUND)                                                           \
+	"SELECT (SELECT ceil(1000 * greatest(0, least(3600, extract(epoch FROM "    \
+	"next_retry)"                                                               \
+	" - extract(epoch FROM statement_timestamp()))))::bigint"                   \
+	" FROM message_log WHERE status = 'sending'"                                \
+	" AND (next_retry, id) >= ($3, $4)"                                         \
+	" AND id NOT IN (SELECT unnest(message_ids) FROM message_log_claim)" AROUND \
+	" ORDER BY next_retry, id LIMIT 1),"                                        \
+	" EXISTS (SELECT FROM message_log_claim WHERE " SQL_IS_DEAD "),"            \
+	" statement_timestamp()"
+#define SQL_PEEK        SQL_PEEK_("")
+#define SQL_PEEK_AROUND SQL_PEEK_(SQL_AROUND("$5", "$6"))
 
 #endif

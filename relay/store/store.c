@@ -16,6 +16,10 @@
 /* The server enforces statement_timeout; this much later we stop believing in it. */
 #define GRACE_MS 5000
 
+/* A row is due from the beginning of its transaction on and seen after its end. Rows of
+   transactions up to this long are seen at once, others by the next full read. */
+#define LATE_COMMIT_US 10000000
+
 /* Attempts to take claims over without an answer; the oldest are forgotten, and their
    claims, if there are any, are adopted like those of a dead relay. */
 #define FORMER_IDS_MAX 16
@@ -47,8 +51,8 @@ struct store {
 
 	/* Where the answers of the turn stand; -1: not asked for. */
 	struct {
-		int settle[STORE_SETTLE_MAX], name, renew, adopt, claim, fetch, bell,
-			peek;
+		int settle[STORE_SETTLE_MAX], name, renew, adopt, claim, probe, fetch,
+			bell, peek;
 	} at;
 };
 
@@ -395,27 +399,69 @@ static int add_adopt(struct store *s)
 	return pg_add(s->pg, SQL_ADOPT, p);
 }
 
-static int add_claim(struct store *s, const struct store_turn *t)
+static void add_owner(struct store *s)
 {
 	struct pg_params *p = &s->params;
 
-	if (t->full_read) {
-		s->due_from = PG_TIMESTAMP_MIN;
-		s->due_from_id = INT64_MIN;
-	}
 	pg_params_clear(p);
 	pg_params_int4(p, s->relay_id);
 	pg_params_text(p, s->settings.relay_name);
 	pg_params_int8(p, s->turn_number);
 	pg_params_int8(p, s->settings.lease_ms);
 	pg_params_bool(p, has_session(s));
+}
+
+static void add_around(struct store *s, const struct store_turn *t)
+{
+	struct pg_params *p = &s->params;
+
+	if (!t->around_count)
+		return;
+	pg_params_text_array(p, (size_t)t->around_count);
+	for (int i = 0; i < t->around_count; i++)
+		pg_params_element_text(p, t->around[i].exchange);
+	pg_params_array_end(p);
+	pg_params_text_array(p, (size_t)t->around_count);
+	for (int i = 0; i < t->around_count; i++)
+		pg_params_element_text(p, t->around[i].routing_key);
+	pg_params_array_end(p);
+}
+
+static void add_due_from(struct store *s, const struct store_turn *t)
+{
+	pg_params_timestamptz(&s->params, t->full_read ? PG_TIMESTAMP_MIN : s->due_from);
+	pg_params_int8(&s->params, t->full_read ? INT64_MIN : s->due_from_id);
+}
+
+static int add_claim(struct store *s, const struct store_turn *t)
+{
+	struct pg_params *p = &s->params;
+
+	add_owner(s);
 	pg_params_int8(p, t->claim_limit);
 	pg_params_int8(p, s->settings.batch_bytes);
-	pg_params_timestamptz(p, s->due_from);
-	pg_params_int8(p, s->due_from_id);
+	add_due_from(s, t);
 	pg_params_int8(p, s->claims_from);
 	pg_params_int8(p, s->settings.max_message_bytes);
-	return pg_add(s->pg, SQL_CLAIM, p);
+	add_around(s, t);
+	return pg_add(s->pg, t->around_count ? SQL_CLAIM_AROUND : SQL_CLAIM, p);
+}
+
+static void add_find_probe(struct store *s, const struct store_turn *t)
+{
+	struct pg_params *p = &s->params;
+
+	pg_params_clear(p);
+	pg_params_text(p, t->probe->exchange);
+	pg_params_text(p, t->probe->routing_key);
+	pg_params_int8(p, t->probe_attempts);
+	pg_add(s->pg, t->probe_newest ? SQL_PROBE_NEWEST : SQL_PROBE_OLDEST, p);
+}
+
+static int add_claim_probe(struct store *s)
+{
+	add_owner(s);
+	return pg_add(s->pg, SQL_CLAIM_PROBE, &s->params);
 }
 
 static int add_fetch(struct store *s)
@@ -432,7 +478,13 @@ static int add_fetch(struct store *s)
 
 static bool writes(const struct store_turn *t)
 {
-	return t->settle_count || t->name || t->renew || t->adopt || t->claim_limit;
+	return t->settle_count || t->name || t->renew || t->adopt || t->claim_limit ||
+	       t->probe;
+}
+
+static bool claims(const struct store_turn *t)
+{
+	return t->adopt || t->claim_limit || t->probe;
 }
 
 /* One commit for all that is written. */
@@ -445,20 +497,24 @@ static void add_writes(struct store *s, const struct store_turn *t)
 		s->at.name = add_settle(s, t->name, SETTLE_KEEP, t->publishing_id);
 	if (t->renew)
 		s->at.renew = add_renew(s);
+	if (t->probe)
+		add_find_probe(s, t);
 	/* After the row updates, which may have to wait for somebody's row lock. */
-	if (t->adopt || t->claim_limit)
+	if (claims(t))
 		add_key_statement(s, SQL_CLAIM_LOCK);
 	if (t->adopt)
 		s->at.adopt = add_adopt(s);
 	if (t->claim_limit)
 		s->at.claim = add_claim(s, t);
+	if (t->probe)
+		s->at.probe = add_claim_probe(s);
 	FAILPOINT_AFTER(pg_start(s->pg, 0), uncommitted);
 	add_commit(s);
 }
 
 static void add_reads(struct store *s, const struct store_turn *t)
 {
-	if (t->adopt || t->claim_limit) {
+	if (claims(t)) {
 		FAILPOINT_AFTER(pg_start(s->pg, 0), fetch_unsent);
 		add_begin(s);
 		s->at.fetch = add_fetch(s);
@@ -475,7 +531,10 @@ static void add_reads(struct store *s, const struct store_turn *t)
 		pg_params_clear(&s->params);
 		pg_params_int4(&s->params, s->relay_id);
 		pg_params_int4(&s->params, s->lock_key);
-		s->at.peek = pg_add(s->pg, SQL_PEEK, &s->params);
+		add_due_from(s, t);
+		add_around(s, t);
+		s->at.peek = pg_add(s->pg, t->around_count ? SQL_PEEK_AROUND : SQL_PEEK,
+				    &s->params);
 		if (!has_session(s))
 			pg_add(s->pg, SQL_COMMIT, NULL);
 		pg_sync(s->pg);
@@ -484,7 +543,8 @@ static void add_reads(struct store *s, const struct store_turn *t)
 
 void store_turn_begin(struct store *s, struct store_turn *t)
 {
-	assert(!s->turn && !(t->adopt && t->claim_limit) && (!t->sleep || t->peek));
+	assert(!s->turn && !!t->adopt + !!t->claim_limit + !!t->probe <= 1);
+	assert(!t->sleep || t->peek);
 	assert(writes(t) || t->peek || (t->wake && s->has_bell));
 	memset(&s->at, -1, sizeof(s->at));
 	s->turn = t;
@@ -613,6 +673,14 @@ static void take_claim(struct store *s, struct store_turn *t)
 	t->claimed = take_batch(s, pg_int(r, 0, 0));
 }
 
+static void take_probe(struct store *s, struct store_turn *t)
+{
+	const struct pg_result *r = pg_result(s->pg, s->at.probe);
+
+	if (pg_rows(r))
+		t->claimed = take_batch(s, pg_int(r, 0, 0));
+}
+
 static void take_adopted(struct store *s, struct store_turn *t)
 {
 	const struct pg_result *r = pg_result(s->pg, s->at.adopt);
@@ -637,6 +705,15 @@ static void take_renewed(struct store *s, struct store_turn *t)
 	t->renewed = s->renewed;
 }
 
+/* Nothing that the peek saw before this moment was due: it is claimed, or left alone. */
+static void raise_due_from(struct store *s, int64_t timestamp)
+{
+	if (timestamp <= s->due_from)
+		return;
+	s->due_from = timestamp;
+	s->due_from_id = INT64_MIN;
+}
+
 static void take_sleep(struct store *s, struct store_turn *t)
 {
 	static const enum store_bell bells[] = {STORE_BELL_WRITERS, STORE_BELL_TAKEN,
@@ -650,6 +727,8 @@ static void take_sleep(struct store *s, struct store_turn *t)
 		t->bell = STORE_BELL_TAKEN;
 	}
 	t->next_due_ms = pg_is_null(peek, 0, 0) ? -1 : pg_int(peek, 0, 0);
+	if (t->next_due_ms != 0)
+		raise_due_from(s, pg_int(peek, 0, 2) - LATE_COMMIT_US);
 	t->has_dead = pg_bool(peek, 0, 1);
 }
 
@@ -668,6 +747,8 @@ static void take_answers(struct store *s, struct store_turn *t)
 		take_adopted(s, t);
 	if (t->claim_limit)
 		take_claim(s, t);
+	if (t->probe)
+		take_probe(s, t);
 	if (t->peek)
 		take_sleep(s, t);
 }

@@ -37,8 +37,8 @@ struct batch *fake_batch_of(uint32_t turn, const int64_t *ids, int count)
 		b->rows[i] =
 			(struct row){.id = ids[i],
 				     .message = {.message_id = put(r, text),
-						 .exchange = put(r, "orders"),
-						 .routing_key = put(r, "order.message"),
+						 .exchange = put(r, FAKE_EXCHANGE),
+						 .routing_key = put(r, FAKE_ROUTING_KEY),
 						 .body = put(r, "{}")},
 				     .body_size = 2};
 	}
@@ -55,6 +55,15 @@ struct batch *fake_batch(uint32_t turn, int64_t first_id, int count)
 	b = fake_batch_of(turn, ids, count);
 	free(ids);
 	return b;
+}
+
+void fake_batch_address(struct batch *b, int i, const char *exchange,
+			const char *routing_key)
+{
+	PGresult *r = (PGresult *)b->result;
+
+	b->rows[i].message.exchange = put(r, exchange);
+	b->rows[i].message.routing_key = put(r, routing_key);
 }
 
 int64_t fake_message_number(const struct message *msg)

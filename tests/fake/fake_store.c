@@ -421,15 +421,40 @@ static void adopt(struct store *s)
 	fetch(s, c);
 }
 
+static const char *exchange_of(const struct fake_row *row)
+{
+	return row->exchange ? row->exchange : FAKE_EXCHANGE;
+}
+
+static const char *routing_key_of(const struct fake_row *row)
+{
+	return row->routing_key ? row->routing_key : FAKE_ROUTING_KEY;
+}
+
+static bool is_for(const struct fake_row *row, const struct destination *d)
+{
+	return strcmp(exchange_of(row), d->exchange) == 0 &&
+	       (!d->routing_key || strcmp(routing_key_of(row), d->routing_key) == 0);
+}
+
+static bool is_passed_by(const struct fake_row *row, const struct store_turn *t)
+{
+	for (int i = 0; i < t->around_count; i++) {
+		if (is_for(row, &t->around[i]))
+			return true;
+	}
+	return false;
+}
+
 /* The due row with the smallest (next_retry, id) that nobody claimed. */
-static const struct fake_row *next_due(void)
+static const struct fake_row *next_due(const struct store_turn *t)
 {
 	const struct fake_row *first = NULL;
 
 	for (int i = 0; i < db->row_count; i++) {
 		const struct fake_row *row = &db->rows[i];
 
-		if (is_due(row) && !is_claimed(row->id) &&
+		if (is_due(row) && !is_claimed(row->id) && !is_passed_by(row, t) &&
 		    (!first || row->next_retry_ms < first->next_retry_ms ||
 		     (row->next_retry_ms == first->next_retry_ms && row->id < first->id)))
 			first = row;
@@ -450,27 +475,60 @@ static int fitting(const struct store *s, const struct fake_claim *c)
 	return c->count;
 }
 
-static void claim(struct store *s, int limit)
+static bool is_better_probe(const struct fake_row *row, const struct fake_row *best,
+			    const struct store_turn *t)
 {
-	const struct fake_row *row = next_due();
+	bool spare = row->try_count < t->probe_attempts;
+
+	if (!best)
+		return true;
+	if (spare != (best->try_count < t->probe_attempts))
+		return spare;
+	if (row->next_retry_ms != best->next_retry_ms)
+		return (row->next_retry_ms < best->next_retry_ms) != t->probe_newest;
+	return (row->id < best->id) != t->probe_newest;
+}
+
+static void claim_probe(struct store *s, const struct store_turn *t)
+{
+	const struct fake_row *best = NULL;
 	struct fake_claim *c;
 
-	fake_assert(limit <= FAKE_CLAIM_ROWS);
+	for (int i = 0; i < db->row_count; i++) {
+		const struct fake_row *row = &db->rows[i];
+
+		if (is_due(row) && !is_claimed(row->id) && is_for(row, t->probe) &&
+		    is_better_probe(row, best, t))
+			best = row;
+	}
+	if (!best)
+		return;
+	c = add_claim(s->relay_id, clock_ms() + s->settings.lease_ms);
+	c->ids[c->count++] = best->id;
+	fetch(s, c);
+}
+
+static void claim(struct store *s, const struct store_turn *t)
+{
+	const struct fake_row *row = next_due(t);
+	struct fake_claim *c;
+
+	fake_assert(t->claim_limit <= FAKE_CLAIM_ROWS);
 	if (!row)
 		return;
 	c = add_claim(s->relay_id, clock_ms() + s->settings.lease_ms);
-	for (; row && c->count < limit; row = next_due())
+	for (; row && c->count < t->claim_limit; row = next_due(t))
 		c->ids[c->count++] = row->id;
 	s->answer.due = c->count;
 	c->count = fitting(s, c);
 	fetch(s, c);
 }
 
-static void peek(struct store *s, bool sleeps)
+static void peek(struct store *s, const struct store_turn *t)
 {
 	struct store_turn *a = &s->answer;
 
-	if (sleeps && !s->has_bell) {
+	if (t->sleep && !s->has_bell) {
 		a->bell = db->bell;
 		s->has_bell = a->bell == STORE_BELL_TAKEN;
 	} else if (s->has_bell) {
@@ -484,6 +542,7 @@ static void peek(struct store *s, bool sleeps)
 					: 0;
 
 		if (row->status == FAKE_SENDING && !is_claimed(row->id) &&
+		    !is_passed_by(row, t) &&
 		    (a->next_due_ms < 0 || in_ms < a->next_due_ms))
 			a->next_due_ms = in_ms;
 	}
@@ -503,9 +562,11 @@ static void execute(struct store *s, const struct store_turn *t)
 	if (t->adopt)
 		adopt(s);
 	if (t->claim_limit)
-		claim(s, t->claim_limit);
+		claim(s, t);
+	if (t->probe)
+		claim_probe(s, t);
 	if (t->peek)
-		peek(s, t->sleep);
+		peek(s, t);
 }
 
 /* --- a turn, here --- */
@@ -514,10 +575,12 @@ static void must_make_sense(const struct store *s, const struct store_turn *t)
 {
 	fake_assert_msg(s->is_open, "a turn without a session");
 	fake_assert_msg(!s->turn, "a turn while one is under way");
-	fake_assert_msg(!(t->adopt && t->claim_limit), "adopt and claim in one turn");
+	fake_assert_msg(t->adopt + !!t->claim_limit + !!t->probe <= 1,
+			"more than one claim in a turn");
 	fake_assert_msg(!t->sleep || t->peek, "asleep without a look");
 	fake_assert_msg(t->settle_count || t->name || t->renew || t->adopt ||
-				t->claim_limit || t->peek || (t->wake && s->has_bell),
+				t->claim_limit || t->probe || t->peek ||
+				(t->wake && s->has_bell),
 			"a turn that asks for nothing");
 	for (int i = 0; i < t->settle_count; i++)
 		fake_assert(t->settle[i]->in_state[ROW_IN_FLIGHT] == 0);
@@ -572,6 +635,7 @@ static struct batch *make_batch(const struct store *s, bool is_adopted)
 
 		b->rows[i].try_count = row->try_count;
 		b->rows[i].body_size = row->body_size;
+		fake_batch_address(b, i, exchange_of(row), routing_key_of(row));
 		if (row->body_size > s->settings.max_message_bytes)
 			b->rows[i].message.body = (struct slice){0};
 		if (is_adopted ||

@@ -27,6 +27,8 @@ struct fake_row {
 	int64_t next_retry_ms;
 	int64_t body_size;
 	char last_error[256];
+	const char *exchange;    /* NULL: FAKE_EXCHANGE */
+	const char *routing_key; /* NULL: FAKE_ROUTING_KEY */
 	bool is_locked; /* another session holds it: settling waits, and then times out */
 	bool was_held;  /* a careful settlement went round it */
 };

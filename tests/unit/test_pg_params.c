@@ -89,6 +89,21 @@ START_TEST(an_array_of_texts_has_its_header_and_its_elements)
 }
 END_TEST
 
+START_TEST(an_array_of_texts_may_hold_nulls)
+{
+	static const unsigned char expected[] = {
+		0, 0, 0, 1, 0, 0,   0,   0,   0,   0, 0, 25, 0, 0,   0,
+		2, 0, 0, 0, 1, 255, 255, 255, 255, 0, 0, 0,  1, 'x',
+	};
+
+	pg_params_text_array(&p, 2);
+	pg_params_element_text(&p, NULL);
+	pg_params_element_text(&p, "x");
+	pg_params_array_end(&p);
+	assert_item(0, 1009, expected, sizeof(expected));
+}
+END_TEST
+
 /* array_recv() wants no dimension at all then. */
 START_TEST(an_empty_array_has_no_dimensions)
 {
@@ -152,6 +167,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, null_keeps_its_type);
 	tcase_add_test(tc, an_array_of_numbers_has_its_header_and_its_elements);
 	tcase_add_test(tc, an_array_of_texts_has_its_header_and_its_elements);
+	tcase_add_test(tc, an_array_of_texts_may_hold_nulls);
 	tcase_add_test(tc, an_empty_array_has_no_dimensions);
 	tcase_add_test(tc, parameters_are_used_again_after_clearing);
 	tcase_add_test(tc, many_elements_leave_earlier_parameters_as_they_were);

@@ -745,6 +745,91 @@ START_TEST(a_row_of_our_own_needs_no_name)
 }
 END_TEST
 
+/* --- parked destinations --- */
+
+/* Returned until the destination is parked; a second batch of `count` rows is in hand then. */
+static struct batch *park(int count)
+{
+	struct batch *b;
+
+	add(1, 1, PARKING_AFTER_RETURNED);
+	publish();
+	b = add(2, 1001, count);
+	for (int i = 1; i <= PARKING_AFTER_RETURNED; i++)
+		confirm(i, VERDICT_RETURNED, "312 NO_ROUTE");
+	ck_assert_int_eq(work.parking.count, 1);
+	ck_assert_uint_eq(counts.parked, 1);
+	return b;
+}
+
+START_TEST(rows_for_a_parked_destination_are_let_go_uncharged_and_others_go_on)
+{
+	struct batch *b = park(5);
+
+	fake_batch_address(b, 3, "elsewhere", "");
+	ck_assert_str_eq(publish(), "1004");
+	confirm(1004, VERDICT_SENT, "");
+	assert_decided(1004, FATE_SENT, 0);
+	ck_assert_int_eq(batch_open_rows(b), 0);
+	ck_assert_int_eq(b->in_state[ROW_SETTLED], 4);
+	ck_assert(b->rows[0].is_counted);
+	ck_assert_int_eq(work.parking.count, 1);
+}
+END_TEST
+
+/* However many there are: the loop must not fall asleep over the rest. */
+START_TEST(letting_go_takes_no_room_in_the_window)
+{
+	struct batch *b = park(500);
+
+	ck_assert_str_eq(publish(), "");
+	ck_assert_int_eq(batch_open_rows(b), 0);
+}
+END_TEST
+
+START_TEST(adopted_rows_for_a_parked_destination_need_no_name)
+{
+	struct batch *b = park(2);
+
+	b->is_adopted = true;
+	batch_set_alone(b, &b->rows[0]);
+	batch_set_alone(b, &b->rows[1]);
+	fake_batch_address(b, 1, "elsewhere", "");
+	ck_assert_str_eq(publish(), "");
+	ck_assert_ptr_eq(sender_unnamed(&s, &b), &b->rows[1]);
+	ck_assert_int_eq(b->rows[0].state, ROW_SETTLED);
+}
+END_TEST
+
+START_TEST(a_probe_is_published_and_charged_like_any_other)
+{
+	struct batch *b = park(1);
+
+	b->rows[0].is_probe = true;
+	batch_set_alone(b, &b->rows[0]);
+	ck_assert_str_eq(publish(), "1001");
+	confirm(1001, VERDICT_RETURNED, "312 NO_ROUTE");
+	assert_decided(1001, FATE_RETRY, 1);
+	ck_assert_int_eq(work.parking.parked[0].refused, 1);
+	ck_assert_uint_eq(counts.parked, 1);
+}
+END_TEST
+
+START_TEST(a_probe_that_is_taken_opens_its_destination)
+{
+	struct batch *b = park(1);
+
+	b->rows[0].is_probe = true;
+	batch_set_alone(b, &b->rows[0]);
+	publish();
+	confirm(1001, VERDICT_SENT, "");
+	assert_decided(1001, FATE_SENT, 0);
+	ck_assert_int_eq(work.parking.count, 0);
+	add(3, 2001, 2);
+	ck_assert_str_eq(publish(), "2001 2002");
+}
+END_TEST
+
 Suite *unit_suite(void)
 {
 	Suite *suite = suite_create("sender");
@@ -795,6 +880,12 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, an_adopted_row_is_named_before_it_is_published);
 	tcase_add_test(tc, no_row_needs_a_name_while_the_broker_takes_none);
 	tcase_add_test(tc, a_row_of_our_own_needs_no_name);
+	tcase_add_test(
+		tc, rows_for_a_parked_destination_are_let_go_uncharged_and_others_go_on);
+	tcase_add_test(tc, letting_go_takes_no_room_in_the_window);
+	tcase_add_test(tc, adopted_rows_for_a_parked_destination_need_no_name);
+	tcase_add_test(tc, a_probe_is_published_and_charged_like_any_other);
+	tcase_add_test(tc, a_probe_that_is_taken_opens_its_destination);
 	suite_add_tcase(suite, tc);
 	return suite;
 }

@@ -1134,6 +1134,166 @@ START_TEST(closing_puts_what_was_on_its_way_back)
 }
 END_TEST
 
+/* --- parked destinations --- */
+
+/* FAKE_EXCHANGE, with any key. */
+static void park(void)
+{
+	struct message msg = {.exchange = {FAKE_EXCHANGE, strlen(FAKE_EXCHANGE)},
+			      .routing_key = {"", 0}};
+
+	for (int i = 0; i < PARKING_AFTER_REFUSED; i++)
+		parking_refused(&work.parking, &msg, VERDICT_REFUSED, "404", false);
+	ck_assert_int_eq(work.parking.count, 1);
+}
+
+static void resume(void)
+{
+	struct message msg = {.exchange = {FAKE_EXCHANGE, strlen(FAKE_EXCHANGE)},
+			      .routing_key = {"", 0}};
+
+	parking_sent(&work.parking, &msg);
+	ck_assert_int_eq(work.parking.count, 0);
+}
+
+static void insert_elsewhere(int64_t first_id, int count)
+{
+	fake_database_insert(first_id, count, clock_ms());
+	for (int i = 0; i < count; i++)
+		fake_database_row(first_id + i)->exchange = "elsewhere";
+}
+
+START_TEST(rows_of_a_parked_destination_are_neither_claimed_nor_due)
+{
+	skip_adopt();
+	fake_database_insert(1, 10, clock_ms());
+	insert_elsewhere(11, 2);
+	park();
+	work.parking.parked[0].probe_at_ms = CLOCK_NEVER;
+	turn_all();
+	ck_assert_int_eq(work.count, 1);
+	ck_assert_int_eq(work.batches[0]->count, 2);
+	ck_assert_int_eq(work.batches[0]->rows[0].id, 11);
+	decide_all(work.batches[0], FATE_SENT);
+	turn_all();
+	ck_assert_int_eq(work.count, 0);
+	ck_assert_int_eq(t.appetite, APPETITE_ASLEEP);
+	fake_clock_advance(POLL_MS);
+	turn_all();
+	ck_assert_int_eq(t.appetite, APPETITE_ASLEEP);
+	ck_assert(t.is_empty);
+}
+END_TEST
+
+START_TEST(a_probe_is_one_row_alone_and_the_bell_stays_with_the_sleeper)
+{
+	struct row *row;
+
+	skip_adopt();
+	fake_database_insert(1, 10, clock_ms());
+	park();
+	work.parking.parked[0].probe_at_ms = clock_ms() + POLL_MS / 2;
+	turn_all();
+	ck_assert(t.has_bell);
+	ck_assert_int_eq(turns_due_ms(&t), parking_due_ms(&work.parking));
+	fake_clock_advance(turns_due_ms(&t) - clock_ms());
+	ck_assert(turn());
+	ck_assert_int_eq(work.count, 1);
+	ck_assert_int_eq(work.batches[0]->count, 1);
+	row = &work.batches[0]->rows[0];
+	ck_assert(row->is_probe && row->is_alone);
+	ck_assert_int_eq(row->id, 1);
+	ck_assert(t.has_bell && store_has_bell(store));
+	ck_assert_uint_eq(counts.claimed, 1);
+}
+END_TEST
+
+START_TEST(a_row_with_attempts_to_spare_is_probed_with_first)
+{
+	skip_adopt();
+	fake_database_insert(1, 3, clock_ms());
+	fake_database_row(1)->try_count = 2;
+	fake_database_row(2)->try_count = 1;
+	park();
+	fake_clock_advance(parking_due_ms(&work.parking) - clock_ms());
+	ck_assert(turn());
+	ck_assert_int_eq(work.batches[0]->rows[0].id, 2);
+}
+END_TEST
+
+START_TEST(where_all_are_at_their_last_attempt_one_of_them_is_the_probe)
+{
+	skip_adopt();
+	fake_database_insert(1, 2, clock_ms());
+	fake_database_row(1)->try_count = 2;
+	fake_database_row(2)->try_count = 2;
+	park();
+	fake_clock_advance(parking_due_ms(&work.parking) - clock_ms());
+	ck_assert(turn());
+	ck_assert_int_eq(work.batches[0]->rows[0].id, 1);
+}
+END_TEST
+
+START_TEST(a_probe_with_nothing_due_is_tried_again_later)
+{
+	skip_adopt();
+	park();
+	turn_all();
+	fake_clock_advance(parking_due_ms(&work.parking) - clock_ms());
+	ck_assert(turn());
+	ck_assert_ptr_nonnull(db->last.probe);
+	ck_assert_int_eq(work.count, 0);
+	ck_assert_int_gt(parking_due_ms(&work.parking), clock_ms());
+}
+END_TEST
+
+START_TEST(nothing_is_probed_while_the_broker_takes_nothing)
+{
+	skip_adopt();
+	fake_database_insert(1, 2, clock_ms());
+	park();
+	turn_all();
+	may_claim = false;
+	turn_all();
+	fake_clock_advance(2000);
+	ck_assert(!turn());
+	ck_assert_int_gt(turns_due_ms(&t), clock_ms());
+}
+END_TEST
+
+START_TEST(a_resumed_destination_is_read_from_the_beginning_at_once)
+{
+	skip_adopt();
+	fake_database_insert(1, 3, clock_ms());
+	park();
+	turn_all();
+	ck_assert_int_eq(t.appetite, APPETITE_ASLEEP);
+	resume();
+	ck_assert(turn());
+	ck_assert(db->last.full_read && db->last.claim_limit);
+	ck_assert_int_eq(work.batches[0]->count, 3);
+}
+END_TEST
+
+/* A million rows that are passed by shall not be walked with each poll. */
+START_TEST(a_look_from_the_beginning_that_took_long_is_not_repeated_soon)
+{
+	skip_adopt();
+	db->answer_ms = 400;
+	turn_all();
+	ck_assert_int_eq(t.appetite, APPETITE_ASLEEP);
+	ck_assert(db->last.peek && db->last.full_read);
+	for (int i = 0; i < 5; i++) {
+		fake_clock_advance(t.sleep_until_ms - clock_ms());
+		ck_assert(turn());
+		ck_assert(db->last.peek && !db->last.full_read);
+	}
+	fake_clock_advance(2 * POLL_MS);
+	ck_assert(turn());
+	ck_assert(db->last.peek && db->last.full_read);
+}
+END_TEST
+
 Suite *unit_suite(void)
 {
 	Suite *suite = suite_create("turns");
@@ -1195,6 +1355,14 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, nothing_is_named_while_claims_are_given_back);
 	tcase_add_test(tc, a_dead_relay_seen_in_a_look_is_adopted_at_once);
 	tcase_add_test(tc, closing_puts_what_was_on_its_way_back);
+	tcase_add_test(tc, rows_of_a_parked_destination_are_neither_claimed_nor_due);
+	tcase_add_test(tc, a_probe_is_one_row_alone_and_the_bell_stays_with_the_sleeper);
+	tcase_add_test(tc, a_row_with_attempts_to_spare_is_probed_with_first);
+	tcase_add_test(tc, where_all_are_at_their_last_attempt_one_of_them_is_the_probe);
+	tcase_add_test(tc, a_probe_with_nothing_due_is_tried_again_later);
+	tcase_add_test(tc, nothing_is_probed_while_the_broker_takes_nothing);
+	tcase_add_test(tc, a_resumed_destination_is_read_from_the_beginning_at_once);
+	tcase_add_test(tc, a_look_from_the_beginning_that_took_long_is_not_repeated_soon);
 	suite_add_tcase(suite, tc);
 	return suite;
 }
