@@ -16,7 +16,7 @@ BEGIN {
 	floor["main.c"] = 6
 
 	home["amqp"] = "broker"
-	home["openssl/"] = "broker"
+	home["openssl/"] = "base"
 	home["libpq-fe.h"] = "store"
 	home["yaml.h"] = "config"
 }

@@ -56,6 +56,10 @@ struct broker_driver {
 	   fault. -1 and ERROR_CONFIG. */
 	int (*check)(const void *config, struct error *err);
 
+	/* Why a connection by these options is not protected against those in between, for
+	   the log; or NULL. */
+	const char *(*warning)(const void *config);
+
 	/* "librabbitmq 0.11.0, …": as loaded, for --version and the log. */
 	const char *(*libraries)(void);
 
@@ -95,7 +99,8 @@ struct broker_driver {
 	   FULL meanwhile, and receipts may stay away for as long as it lasts. */
 	const char *(*blocked)(const struct broker *b);
 
-	/* "RabbitMQ 3.10.8 at localhost:5672/orders"; no credentials. Valid until close(). */
+	/* "RabbitMQ 3.10.8 at localhost:5671/orders over TLSv1.3"; no credentials. Valid until
+	   close(). */
 	const char *(*peer)(const struct broker *b);
 
 	/* Is the destination there, and may we use it? For `check`; between open and close, with

@@ -253,6 +253,10 @@ static int split(struct frames *f, struct frame *frame, struct error *err)
 	if (have >= 4 && memcmp(p, "AMQP", 4) == 0)
 		return error_set(err, ERROR_REFUSED,
 				 "the server does not speak AMQP 0-9-1");
+	/* A TLS alert (RFC 8446 section 5.1): it did not like our greeting. */
+	if (have >= 2 && p[0] == 0x15 && p[1] == 0x03)
+		return error_set(err, ERROR_REFUSED,
+				 "the server speaks TLS on this port: use amqps://");
 	if (have < FRAMES_OVERHEAD)
 		return 0;
 	size = get_u32(p + 3);

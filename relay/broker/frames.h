@@ -8,7 +8,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
-#include "broker/stream.h"
+#include "base/stream.h"
 
 /*
  * AMQP 0-9-1 frames over a stream, and all that concerns the connection as a whole:

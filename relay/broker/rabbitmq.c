@@ -472,6 +472,18 @@ static int rabbitmq_check(const void *config, struct error *err)
 	return rabbitmq_config_check(config, err);
 }
 
+static const char *rabbitmq_warning(const void *config)
+{
+	const struct rabbitmq_config *c = config;
+
+	/* rabbitmq_config_check() has seen that TLS is in use then. amqp:// is what the
+	   file says in so many words. */
+	if (!c->tls.verify)
+		return "the server's certificate is not checked: whoever is in between "
+		       "can read and change everything";
+	return NULL;
+}
+
 static size_t rabbitmq_addresses(const void *config)
 {
 	return ((const struct rabbitmq_config *)config)->urls.count;
@@ -491,6 +503,7 @@ const struct broker_driver broker_rabbitmq = {
 	.options = rabbitmq_config_options,
 	.config_size = sizeof(struct rabbitmq_config),
 	.check = rabbitmq_check,
+	.warning = rabbitmq_warning,
 	.libraries = rabbitmq_libraries,
 	.addresses = rabbitmq_addresses,
 	.create = rabbitmq_create,

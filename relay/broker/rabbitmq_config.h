@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "broker/tls.h"
+#include "base/tls.h"
 #include "config/option.h"
 
 /* What the rows below "broker." of kind rabbitmq fill. */

@@ -59,11 +59,13 @@ static char *describe_peer(const struct login *l, const amqp_connection_start_t 
 	char product[64], version[64];
 	const char *vhost = strcmp(l->url->vhost, "/") == 0 ? "" : l->url->vhost;
 	const amqp_table_t *table = &start->server_properties;
+	const struct tls *tls = l->frames->stream.tls;
 
-	return xasprintf("%s %s at %s:%d/%s",
+	return xasprintf("%s %s at %s:%d/%s%s%s",
 			 find_text(table, "product", product, sizeof(product)),
 			 find_text(table, "version", version, sizeof(version)),
-			 l->url->host, l->url->port, vhost);
+			 l->url->host, l->url->port, vhost, tls ? " over " : "",
+			 tls ? tls_version(tls) : "");
 }
 
 /* Is `name` one of the words in `list`? */

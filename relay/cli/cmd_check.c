@@ -32,6 +32,14 @@ static void report(void *context, const char *check, bool is_ok, const char *det
 	fflush(stdout);
 }
 
+static void report_weakness(void *context, const char *side, const char *reason)
+{
+	char check[32];
+
+	snprintf(check, sizeof(check), "%s TLS", side);
+	report(context, check, true, reason);
+}
+
 static void check_exchange(struct findings *f, struct broker *b, const char *name,
 			   int timeout_ms)
 {
@@ -87,10 +95,12 @@ int cmd_check(const struct cli *cli)
 		return EX_CONFIG;
 	}
 	report(&f, "configuration", true, cli->config_path);
+	setup_warnings(c, report_weakness, &f);
 	preflight_database(
 		&(struct preflight){
 			.url = c->database.url,
 			.password = c->database.password.text,
+			.tls = &c->database.tls,
 			.schema = c->database.schema,
 			.connect_timeout_ms = (int)c->database.connect_timeout_ms,
 			.wants_bell = c->relay.wake == WAKE_DOORBELL,

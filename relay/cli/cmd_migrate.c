@@ -31,10 +31,13 @@ static int print(const struct config *c, bool with_roles)
 
 static int apply(const struct cli *cli, const struct config *c)
 {
+	/* Password and certificate belong to the configured url's user, not to another's. */
+	const struct tls_options anonymous = {.ca_file = c->database.tls.ca_file,
+					      .verify = c->database.tls.verify};
 	struct migrate_settings settings = {
 		.url = cli->database ? cli->database : c->database.url,
-		/* The password belongs to the configured url's user, not to another's. */
 		.password = cli->database ? NULL : c->database.password.text,
+		.tls = cli->database ? &anonymous : &c->database.tls,
 		.schema = c->database.schema,
 		.with_roles = cli->roles,
 		.connect_timeout_ms = (int)c->database.connect_timeout_ms,

@@ -69,6 +69,12 @@ static void log_config(const struct config *c)
 	flush_section(&s);
 }
 
+static void log_warning(void *context, const char *side, const char *reason)
+{
+	(void)context;
+	log_warn("not protected", LOG_STR("side", side), LOG_STR("reason", reason));
+}
+
 static void log_start(const struct run *run)
 {
 	char libraries[256];
@@ -77,6 +83,7 @@ static void log_start(const struct run *run)
 	log_info("starting", LOG_STR("version", VERSION), LOG_STR("libraries", libraries),
 		 LOG_STR("config", run->cli->config_path));
 	log_config(run->config);
+	setup_warnings(run->config, log_warning, NULL);
 }
 
 static void log_counts(const char *event, const struct counts *c)

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/buffer.h"
+#include "base/tls.h"
 #include "store/pg.h"
 
 /* The drivers as the configuration wants to see them. Built once; the process owns it. */
@@ -29,8 +30,28 @@ static const struct config_driver *config_drivers(void)
 
 static int check_database(const struct config *c, struct error *err)
 {
-	return pg_check_url(c->database.url, err) < 0 ? error_wrap(err, "database.url")
-						      : 0;
+	const struct tls_options *tls = &c->database.tls;
+	const char *ignored;
+
+	if (pg_check_url(c->database.url, tls, &ignored, err) < 0)
+		return error_wrap(err, "database.url");
+	return tls_check(tls, err) < 0 ? error_wrap(err, "database.tls") : 0;
+}
+
+void setup_warnings(const struct config *c,
+		    void (*say)(void *context, const char *side, const char *reason),
+		    void *context)
+{
+	const struct broker_driver *driver = setup_driver(c);
+	const char *reason = NULL;
+	struct error ignored; /* it was checked when the file was loaded */
+
+	if (pg_check_url(c->database.url, &c->database.tls, &reason, &ignored) == 0 &&
+	    reason)
+		say(context, "database", reason);
+	reason = driver->warning(c->driver_config);
+	if (reason)
+		say(context, "broker", reason);
 }
 
 struct config *setup_config(const struct cli *cli, struct error *err)

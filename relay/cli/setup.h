@@ -16,6 +16,11 @@ struct config *setup_config(const struct cli *cli, struct error *err);
 /* The same, saying why on standard error. */
 struct config *setup_config_or_say(const struct cli *cli);
 
+/* Calls `say` for each side whose connections would not be protected on their way. */
+void setup_warnings(const struct config *c,
+		    void (*say)(void *context, const char *side, const char *reason),
+		    void *context);
+
 const struct broker_driver *setup_driver(const struct config *c);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/tls.h"
 #include "config/option.h"
 
 /*
@@ -25,6 +26,7 @@ struct config_database {
 	char *url; /* libpq URI or key=value string; may be unset: PG* variables serve
 		      then */
 	struct secret_file password; /* overrides whatever url says */
+	struct tls_options tls;      /* without server_name */
 	char *schema;
 	int pooling; /* enum database_pooling */
 	int64_t connect_timeout_ms;

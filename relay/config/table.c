@@ -354,6 +354,14 @@ static const char *last_component(const char *key)
 	return dot ? dot + 1 : key;
 }
 
+/* The same word in another place: nearest where the outermost section is the same. */
+static size_t elsewhere_distance(const char *known, const char *key)
+{
+	size_t size = strcspn(key, ".") + 1;
+
+	return strncmp(known, key, size) == 0 ? 0 : 1;
+}
+
 /* The known key that was probably meant, "" when none is near; the caller frees it. */
 static char *nearest(const struct scope *s, const char *key)
 {
@@ -367,7 +375,8 @@ static char *nearest(const struct scope *s, const char *key)
 
 		if (!is_elsewhere)
 			cut_to_depth(row.key, key);
-		distance = is_elsewhere ? 1 : typo_distance(row.key, key);
+		distance = is_elsewhere ? elsewhere_distance(row.key, key)
+					: typo_distance(row.key, key);
 		if (distance >= best)
 			continue;
 		best = distance;

@@ -56,6 +56,7 @@ static struct store *make_store(const struct config *c, bool wants_bell)
 	return store_new(&(struct store_settings){
 		.url = c->database.url,
 		.password = c->database.password.text,
+		.tls = &c->database.tls,
 		.schema = c->database.schema,
 		.relay_name = c->relay.name,
 		.transaction_pooling = c->database.pooling == POOLING_TRANSACTION,

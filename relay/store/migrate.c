@@ -138,6 +138,7 @@ int migrate_apply(const struct migrate_settings *settings,
 	struct pg *pg =
 		pg_new(&(struct pg_settings){.url = settings->url,
 					     .password = settings->password,
+					     .tls = settings->tls,
 					     .application_name = "outbox-relay migrate"});
 	int rc = pg_open(pg, settings->connect_timeout_ms, -1, err);
 

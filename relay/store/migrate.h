@@ -5,6 +5,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "base/tls.h"
 
 /*
  * The numbered migrations of schema/, which travel inside the binary. Each records itself
@@ -30,6 +31,7 @@ void migrate_print(struct buffer *out, const char *schema, bool with_roles);
 struct migrate_settings {
 	const char *url;
 	const char *password;
+	const struct tls_options *tls; /* see pg_tls.h */
 	const char *schema;
 	bool with_roles;
 	int connect_timeout_ms;

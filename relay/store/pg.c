@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "store/pg_hosts.h"
+#include "store/pg_tls.h"
 
 /* More statements than any exchange has. */
 #define STATEMENTS_MAX 64
@@ -20,6 +21,7 @@ struct pg {
 	char *url;
 	char *password;
 	char *application_name;
+	const struct tls_options *tls;
 	bool keeps_plans;
 	bool any_server;
 	int rotation; /* which host to begin with; see pg_hosts.h */
@@ -47,6 +49,7 @@ struct pg *pg_new(const struct pg_settings *settings)
 	pg->url = settings->url ? xstrdup(settings->url) : NULL;
 	pg->password = settings->password ? xstrdup(settings->password) : NULL;
 	pg->application_name = xstrdup(settings->application_name);
+	pg->tls = settings->tls;
 	pg->keeps_plans = settings->keeps_plans;
 	pg->any_server = settings->any_server;
 	pg->deadline_ms = CLOCK_NEVER;
@@ -186,37 +189,50 @@ static void ignore_notice(void *context, const PGresult *result)
 
 /*
  * A failed login has no SQLSTATE on the connection (libpq 15), so the text decides
- * whether somebody has to mend something. A server that is starting up or full is merely
- * not there yet.
+ * whether somebody has to mend something, and how. A server that is starting up or full
+ * is merely not there yet.
  */
+static const struct {
+	const char *said, *advice;
+} refusals[] = {
+	{"no encryption", "; it wants TLS: sslmode=verify-full, or database.tls"},
+	{"server does not support SSL", "; TLS is wanted unless sslmode says otherwise"},
+	{"does not match host name", "; connect by a name that it has, or give both: "
+				     "host=NAME hostaddr=ADDRESS"},
+	{"alert protocol version", "; at least TLS 1.2 is needed"},
+	{"unsupported protocol", "; at least TLS 1.2 is needed"},
+	{"valid client certificate", "; see database.tls.cert_file"},
+	{"password authentication failed", ""},
+	{"no password supplied", ""},
+	{"does not exist", ""},
+	{"no pg_hba.conf entry", ""},
+	{"authentication failed", ""},
+	{"permission denied", ""},
+	{"certificate", ""},
+	{"is not permitted to log in", ""},
+};
+
 static int open_error(struct pg *pg, struct error *err)
 {
-	static const char *const refusals[] = {
-		"password authentication failed",
-		"no password supplied",
-		"does not exist",
-		"no pg_hba.conf entry",
-		"authentication failed",
-		"permission denied",
-		"certificate",
-		"is not permitted to log in",
-	};
+	const char *text = PQerrorMessage(pg->connection);
 
 	connection_error(pg, err);
+	if (strstr(text, "No such file or directory"))
+		return -1;
 	for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
-		if (strstr(err->text, refusals[i]))
-			err->kind = ERROR_REFUSED;
+		if (strstr(text, refusals[i].said))
+			return error_set(err, ERROR_REFUSED, "%.*s%s",
+					 (int)strcspn(text, "\n"), text,
+					 refusals[i].advice);
 	}
-	if (strstr(err->text, "No such file or directory"))
-		err->kind = ERROR_LOST;
 	return -1;
 }
 
-static int start_connecting(struct pg *pg, struct error *err)
+/* The words that libpq gets: later ones override earlier ones, and the url stands between
+   our defaults and what must not be overridden. */
+static PGconn *start_with(const struct pg *pg, const struct pg_hosts *hosts,
+			  const struct pg_tls *tls)
 {
-	struct pg_hosts hosts;
-	/* libpq lets later words override earlier ones, and the url stands between our
-	   defaults and what must not be overridden. */
 	const char *words[][2] = {
 		{"target_session_attrs", pg->any_server ? "any" : "read-write"},
 		{"keepalives_idle", "10"},
@@ -224,10 +240,15 @@ static int start_connecting(struct pg *pg, struct error *err)
 		{"keepalives_count", "3"},
 		{"tcp_user_timeout", "30000"},
 		{"dbname", pg->url},
-		{"host", NULL},
-		{"hostaddr", NULL},
-		{"port", NULL},
+		{"host", hosts->host},
+		{"hostaddr", hosts->hostaddr},
+		{"port", hosts->port},
 		{"password", pg->password},
+		{"sslmode", tls->sslmode},
+		{"sslrootcert", tls->sslrootcert},
+		{"sslcert", tls->sslcert},
+		{"sslkey", tls->sslkey},
+		{"gssencmode", tls->gssencmode},
 		{"client_encoding", "UTF8"},
 		{"application_name", pg->application_name},
 	};
@@ -236,18 +257,27 @@ static int start_connecting(struct pg *pg, struct error *err)
 	const char *values[COUNT + 1] = {0};
 	int n = 0;
 
-	if (pg_hosts_rotate(&hosts, pg->url, pg->rotation, err) < 0)
-		return -1;
-	words[6][1] = hosts.host;
-	words[7][1] = hosts.hostaddr;
-	words[8][1] = hosts.port;
 	for (int i = 0; i < COUNT; i++) {
 		if (!words[i][1])
 			continue;
 		keywords[n] = words[i][0];
 		values[n++] = words[i][1];
 	}
-	pg->connection = PQconnectStartParams(keywords, values, 1);
+	return PQconnectStartParams(keywords, values, 1);
+}
+
+static int start_connecting(struct pg *pg, struct error *err)
+{
+	struct pg_hosts hosts;
+	struct pg_tls tls;
+
+	if (pg_hosts_rotate(&hosts, pg->url, pg->rotation, err) < 0)
+		return -1;
+	if (pg_tls_choose(&tls, pg->url, pg->tls, err) < 0) {
+		pg_hosts_release(&hosts);
+		return -1;
+	}
+	pg->connection = start_with(pg, &hosts, &tls);
 	pg_hosts_release(&hosts);
 	if (!pg->connection)
 		return error_set(err, ERROR_LOST, "out of memory");
@@ -298,22 +328,39 @@ static int finish_connecting(struct pg *pg, int64_t deadline_ms, int stop_fd,
 	return 0;
 }
 
+/* libpq knows no more than that it did not verify; somebody has to know why. */
+static void explain_certificate(const struct pg *pg, const struct stream_wait *wait,
+				struct error *err)
+{
+	struct error reason;
+
+	if (strstr(PQerrorMessage(pg->connection), "certificate verify failed") &&
+	    pg_tls_probe(pg->connection, wait, &reason) < 0)
+		error_set(err, ERROR_REFUSED, "%s:%s: %s", PQhost(pg->connection),
+			  PQport(pg->connection), reason.text);
+}
+
 static void name_peer(struct pg *pg)
 {
 	const char *host = PQhost(pg->connection);
+	const char *tls = PQsslAttribute(pg->connection, "protocol");
 
-	pg->peer = xasprintf("%s:%s/%s as %s", host ? host : "", PQport(pg->connection),
-			     PQdb(pg->connection), PQuser(pg->connection));
+	pg->peer = xasprintf("%s:%s/%s as %s%s%s", host ? host : "",
+			     PQport(pg->connection), PQdb(pg->connection),
+			     PQuser(pg->connection), tls ? " over " : "", tls ? tls : "");
 }
 
 int pg_open(struct pg *pg, int timeout_ms, int stop_fd, struct error *err)
 {
-	int64_t deadline_ms = clock_ms() + timeout_ms;
+	const struct stream_wait wait = {.deadline_ms = clock_ms() + timeout_ms,
+					 .stop_fd = stop_fd};
 
 	assert(!pg->connection);
 	pg->sqlstate[0] = '\0';
-	if (start_connecting(pg, err) < 0 ||
-	    finish_connecting(pg, deadline_ms, stop_fd, err) < 0) {
+	if (start_connecting(pg, err) < 0)
+		return -1;
+	if (finish_connecting(pg, wait.deadline_ms, stop_fd, err) < 0) {
+		explain_certificate(pg, &wait, err);
 		pg_close(pg);
 		return -1;
 	}
@@ -618,13 +665,18 @@ struct slice pg_slice(const struct pg_result *r, int row, int column)
 			      (size_t)PQgetlength(r, row, column)};
 }
 
-int pg_check_url(const char *url, struct error *err)
+int pg_check_url(const char *url, const struct tls_options *tls, const char **warning,
+		 struct error *err)
 {
 	struct pg_hosts hosts;
+	struct pg_tls choice;
 
 	if (pg_hosts_rotate(&hosts, url, 0, err) < 0)
 		return -1;
 	pg_hosts_release(&hosts);
+	if (pg_tls_choose(&choice, url, tls, err) < 0)
+		return -1;
+	*warning = choice.warning;
 	return 0;
 }
 

@@ -8,6 +8,7 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "base/message.h"
+#include "base/tls.h"
 
 /*
  * One connection to PostgreSQL with a deadline on everything, and the only module that
@@ -39,6 +40,7 @@ struct pg_result; /* libpq's PGresult */
 struct pg_settings {
 	const char *url;      /* libpq URI or key=value string, or NULL: PG* variables */
 	const char *password; /* overrides the url's, or NULL */
+	const struct tls_options *tls; /* see pg_tls.h; or NULL. Valid until pg_free() */
 	const char *application_name;
 	/* Keep the plans of statements with parameters for as long as the connection lasts;
 	   not behind a pooler that changes servers. Their texts must stay where they are. */
@@ -63,7 +65,7 @@ bool pg_is_open(const struct pg *pg);
 int pg_fd(const struct pg *pg);
 short pg_events(const struct pg *pg);
 
-/* "host:port/database as user", for logs; valid until pg_close(). */
+/* "host:port/database as user over TLSv1.3", for logs; valid until pg_close(). */
 const char *pg_peer(const struct pg *pg);
 
 /* As PQserverVersion(): 150004 is 15.4. */
@@ -149,8 +151,13 @@ int64_t pg_int(const struct pg_result *r, int row,
 	       int column); /* int2, int4, int8, timestamptz */
 struct slice pg_slice(const struct pg_result *r, int row, int column); /* text, bytea */
 
-/* Can libpq read it? NULL can. -1 and ERROR_CONFIG; the text does not quote it. */
-int pg_check_url(const char *url, struct error *err);
+/*
+ * Can libpq read it, and does it fit the options for TLS? NULL can. -1 and ERROR_CONFIG;
+ * the text does not quote it. *warning, for the log: why a connection there would not be
+ * protected, or NULL.
+ */
+int pg_check_url(const char *url, const struct tls_options *tls, const char **warning,
+		 struct error *err);
 
 /* An identifier in double quotes; the caller frees it. */
 char *pg_quote_identifier(const char *name);

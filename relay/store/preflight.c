@@ -272,6 +272,7 @@ int preflight_database(const struct preflight *p, struct buffer *exchanges)
 	struct pg *pg =
 		pg_new(&(struct pg_settings){.url = p->url,
 					     .password = p->password,
+					     .tls = p->tls,
 					     .application_name = "outbox-relay check",
 					     .any_server = true});
 	struct error err;

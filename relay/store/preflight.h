@@ -5,6 +5,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "base/tls.h"
 #include "store/pg.h"
 
 /*
@@ -14,6 +15,7 @@
 struct preflight {
 	const char *url;
 	const char *password;
+	const struct tls_options *tls; /* see pg_tls.h */
 	const char *schema;
 	int connect_timeout_ms;
 	bool wants_bell;

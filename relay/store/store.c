@@ -85,6 +85,7 @@ struct store *store_new(const struct store_settings *settings)
 		&(struct pg_settings){.url = settings->url,
 				      .keeps_plans = !settings->transaction_pooling,
 				      .password = settings->password,
+				      .tls = settings->tls,
 				      .application_name = application_name});
 	free(application_name);
 	return s;

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/tls.h"
 #include "store/batch.h"
 
 /*
@@ -30,6 +31,7 @@
 struct store_settings {
 	const char *url;
 	const char *password;
+	const struct tls_options *tls; /* see pg_tls.h */
 	const char *schema;
 	const char *relay_name;
 	bool transaction_pooling; /* behind a pooler: no session state at all */

@@ -329,7 +329,8 @@ START_TEST(every_key_reaches_its_member)
 		"database: {url: host=h, schema: s, pooling: transaction, "
 		"connect_timeout: 7s,\n"
 		"  statement_timeout: 8s, lock_timeout: 9s, password_file: "
-		"'${SECRET_FILE}'}\n"
+		"'${SECRET_FILE}',\n"
+		"  tls: {ca_file: ca, cert_file: cert, key_file: key, verify: false}}\n"
 		"broker: {urls: [a, b], connect_timeout: 11s, confirm_timeout: 12s,\n"
 		"  max_in_flight: 13}\n"
 		"relay: {name: n, poll_interval: 14ms, wake: poll, batch_size: "
@@ -344,6 +345,10 @@ START_TEST(every_key_reaches_its_member)
 
 	ck_assert_str_eq(c->database.url, "host=h");
 	ck_assert_str_eq(c->database.password.text, "from the file");
+	ck_assert_str_eq(c->database.tls.ca_file, "ca");
+	ck_assert_str_eq(c->database.tls.cert_file, "cert");
+	ck_assert_str_eq(c->database.tls.key_file, "key");
+	ck_assert(!c->database.tls.verify);
 	ck_assert_str_eq(c->database.schema, "s");
 	ck_assert_int_eq(c->database.pooling, POOLING_TRANSACTION);
 	ck_assert_int_eq(c->database.connect_timeout_ms, 7000);

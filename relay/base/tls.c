@@ -112,6 +112,8 @@ static bool expect_name(SSL *ssl, const char *name)
 {
 	unsigned char address[sizeof(struct in6_addr)];
 
+	if (!*name)
+		return true;
 	if (inet_pton(AF_INET, name, address) == 1 ||
 	    inet_pton(AF_INET6, name, address) == 1)
 		return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) == 1;
@@ -149,15 +151,43 @@ void tls_free(struct tls *t)
 	free(t);
 }
 
+/* The reasons that somebody can mend, and how. */
+static const struct {
+	long result;
+	const char *text;
+} unverified_texts[] = {
+	{X509_V_ERR_CERT_HAS_EXPIRED,
+	 "the server's certificate, or that of its CA, has expired: renew it there"},
+	{X509_V_ERR_CERT_NOT_YET_VALID,
+	 "the server's certificate is not valid yet: compare the clocks"},
+#define UNKNOWN                                                               \
+	"the server's certificate comes from an unknown authority: name the " \
+	"right one in tls.ca_file"
+	{X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT, UNKNOWN},
+	{X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, UNKNOWN},
+	{X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE, UNKNOWN},
+	{X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, UNKNOWN},
+	{X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN, UNKNOWN},
+};
+
 static int unverified(const struct tls *t, long result, struct error *err)
 {
+	const char *said = X509_verify_cert_error_string(result);
+
 	if (result == X509_V_ERR_HOSTNAME_MISMATCH ||
 	    result == X509_V_ERR_IP_ADDRESS_MISMATCH)
 		return error_set(err, ERROR_REFUSED,
-				 "the server's certificate is not for %s", t->name);
+				 "the server's certificate is not for %s: connect by a "
+				 "name that it has, or set tls.server_name",
+				 t->name);
+	for (size_t i = 0; i < sizeof(unverified_texts) / sizeof(unverified_texts[0]);
+	     i++) {
+		if (unverified_texts[i].result == result)
+			return error_set(err, ERROR_REFUSED, "%s (%s)",
+					 unverified_texts[i].text, said);
+	}
 	return error_set(err, ERROR_REFUSED,
-			 "the server's certificate was not accepted: %s",
-			 X509_verify_cert_error_string(result));
+			 "the server's certificate was not accepted: %s", said);
 }
 
 /* What a failed call that wants neither reading nor writing means. */
@@ -176,11 +206,13 @@ static int failed(const struct tls *t, int kind, struct error *err)
 		return unverified(t, result, err);
 	if (why == SSL_R_WRONG_VERSION_NUMBER || why == SSL_R_PACKET_LENGTH_TOO_LONG)
 		return error_set(err, ERROR_REFUSED,
-				 "the server does not speak TLS on this port");
+				 "the server does not speak TLS on this port: is it "
+				 "the one for plain text?");
 	if (why == SSL_R_UNSUPPORTED_PROTOCOL ||
 	    why == SSL_R_TLSV1_ALERT_PROTOCOL_VERSION)
 		return error_set(err, ERROR_REFUSED,
-				 "the server does not offer TLS 1.2 or newer");
+				 "the server does not offer TLS 1.2 or newer, and "
+				 "nothing older is used");
 	/* An alert is the server refusing us, with its reason: our certificate,
 	   mostly. */
 	if (why > SSL_AD_REASON_OFFSET)
@@ -243,6 +275,11 @@ void tls_shutdown(struct tls *t)
 	/* After a failed handshake OpenSSL refuses this, and there is nothing to say. */
 	SSL_shutdown(t->ssl);
 	ERR_clear_error();
+}
+
+const char *tls_version(const struct tls *t)
+{
+	return SSL_get_version(t->ssl);
 }
 
 const char *tls_library(void)

@@ -1,5 +1,5 @@
-#ifndef BROKER_TLS_H
-#define BROKER_TLS_H
+#ifndef BASE_TLS_H
+#define BASE_TLS_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,7 +20,8 @@ struct tls_options {
 	const char *ca_file;     /* PEM; NULL: the system's authorities */
 	const char *cert_file;   /* PEM chain with our certificate; NULL: none */
 	const char *key_file;    /* PEM; NULL: inside cert_file */
-	const char *server_name; /* to expect and to ask for; NULL: the host of the URL */
+	const char *server_name; /* to expect and to ask for; NULL: the host of the URL;
+				    "": any */
 	bool verify;
 };
 
@@ -45,6 +46,9 @@ ssize_t tls_write(struct tls *t, const void *data, size_t size, struct error *er
 
 /* Says goodbye if that does not block. */
 void tls_shutdown(struct tls *t);
+
+/* "TLSv1.3"; after the handshake. */
+const char *tls_version(const struct tls *t);
 
 /* OpenSSL's run-time version. */
 const char *tls_library(void);

@@ -1,5 +1,5 @@
-#ifndef BROKER_STREAM_H
-#define BROKER_STREAM_H
+#ifndef BASE_STREAM_H
+#define BASE_STREAM_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -7,7 +7,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
-#include "broker/tls.h"
+#include "base/tls.h"
 
 /*
  * A byte stream over TCP, plain or inside TLS, that never blocks once it is connected.
@@ -43,6 +43,13 @@ void stream_init(struct stream *s);
  */
 int stream_connect(struct stream *s, const struct stream_target *target,
 		   const struct stream_wait *wait, struct error *err);
+
+/*
+ * TLS over a stream that was connected plain, for protocols that ask for it first. `host`
+ * is the name to expect. -1 as above; the stream is to be closed then.
+ */
+int stream_start_tls(struct stream *s, const struct tls_options *tls, const char *host,
+		     const struct stream_wait *wait, struct error *err);
 
 /* Bytes read or written, 0 when that would block now, -1 when the connection is gone. */
 ssize_t stream_read(struct stream *s, void *data, size_t size, struct error *err);

@@ -146,10 +146,10 @@ static int resolve_and_connect(struct stream *s, const struct stream_target *tar
 	return code;
 }
 
-static int start_tls(struct stream *s, const struct stream_target *target,
+int stream_start_tls(struct stream *s, const struct tls_options *tls, const char *host,
 		     const struct stream_wait *wait, struct error *err)
 {
-	s->tls = tls_new(target->tls, target->host, s->fd, err);
+	s->tls = tls_new(tls, host, s->fd, err);
 	if (!s->tls)
 		return -1;
 	for (;;) {
@@ -171,7 +171,8 @@ int stream_connect(struct stream *s, const struct stream_target *target,
 	stream_init(&new);
 	if (resolve_and_connect(&new, target, wait, err) < 0)
 		return -1;
-	if (target->tls && start_tls(&new, target, wait, err) < 0) {
+	if (target->tls &&
+	    stream_start_tls(&new, target->tls, target->host, wait, err) < 0) {
 		stream_close(&new);
 		return -1;
 	}
