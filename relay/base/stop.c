@@ -36,7 +36,13 @@ void stop_setup(void)
 		abort();
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		sigaction(signals[i], &action, NULL);
-	action.sa_handler = SIG_IGN;
+	stop_ignore_broken_pipes();
+}
+
+void stop_ignore_broken_pipes(void)
+{
+	struct sigaction action = {.sa_handler = SIG_IGN};
+
 	sigaction(SIGPIPE, &action, NULL);
 }
 

@@ -14,6 +14,9 @@
 /* Installs the handlers; call once, before connections are opened. */
 void stop_setup(void);
 
+/* SIGPIPE alone, for commands that end by themselves. */
+void stop_ignore_broken_pipes(void);
+
 bool stop_requested(void);
 
 /* True once per SIGHUP (several while nobody looked count as one). */

@@ -5,6 +5,7 @@
 #include <sysexits.h>
 
 #include "base/buffer.h"
+#include "base/stop.h"
 #include "cli/setup.h"
 #include "store/preflight.h"
 
@@ -94,6 +95,7 @@ int cmd_check(const struct cli *cli)
 		report(&f, "configuration", false, err.text);
 		return EX_CONFIG;
 	}
+	stop_ignore_broken_pipes(); /* a server may hang up while we write */
 	report(&f, "configuration", true, cli->config_path);
 	setup_warnings(c, report_weakness, &f);
 	preflight_database(
