@@ -16,7 +16,7 @@ build    libpq-dev         PostgreSQL client library
 build    librabbitmq-dev   RabbitMQ client library
 build    libyaml-dev       reads the configuration file
 build    libjansson-dev    reads headers and properties
-build    libssl-dev        TLS to the broker
+build    libssl-dev        TLS to broker and database
 servers  postgresql        private server for demo and tests
 servers  rabbitmq-server   private server for demo and tests
 servers  python3           looks for free ports
@@ -24,6 +24,7 @@ demo     python3-psycopg2  the demo's shop
 demo     python3-pika      the demo's consumer
 tests    check             unit tests
 tests    valgrind          unit tests
+tests    openssl           certificates for the tests of TLS
 tests    python3-pytest    integration tests
 tests    python3-psycopg2  integration tests
 tests    python3-pika      integration tests

@@ -145,7 +145,8 @@ init_rabbitmq() {
 listeners.tcp.default = 127.0.0.1:$AMQP_PORT
 disk_free_limit.absolute = 50MB
 END
-    echo '[].' | tee "$dir/rabbitmq/plugins" >"$dir/rabbitmq/advanced.config"
+    echo '[rabbitmq_auth_mechanism_ssl].' >"$dir/rabbitmq/plugins"
+    echo '[].' >"$dir/rabbitmq/advanced.config"
     od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$dir/rabbitmq/.erlang.cookie"
     chmod 400 "$dir/rabbitmq/.erlang.cookie"
     [ "$(id -u)" != 0 ] || chown -R rabbitmq:rabbitmq "$dir/rabbitmq"
