@@ -26,6 +26,7 @@ tests    check             unit tests
 tests    valgrind          unit tests
 tests    openssl           certificates for the tests of TLS
 tests    python3-pytest    integration tests
+tests    python3-pytest-xdist integration tests, several at a time
 tests    python3-psycopg2  integration tests
 tests    python3-pika      integration tests
 lint     cppcheck          static checks

@@ -6,10 +6,17 @@ import tempfile
 
 import pytest
 
-from harness import Broker, Database, Load, Relay, Servers, Standby, quick_config
+from harness import (Broker, Database, Load, Relay, Servers, Standby, quick_config, scenario,
+                     worker)
 from harness.config import DEAD
 from harness.program import PROGRAM, RELEASE
 from harness.scenario import *  # pylint: disable=wildcard-import,unused-wildcard-import
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items):
+    scenario.check_markers(items)
+    worker.share_out(items)
 
 
 @pytest.fixture(scope="session")

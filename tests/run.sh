@@ -7,9 +7,11 @@
 #   sh tests/run.sh fault [pytest argument…]        a chosen subset of the fault scenarios
 #   sh tests/run.sh all-faults [pytest argument…]   all of them; writes tests/fault/RESULTS.md
 #
-# Unit tests run four times: as released, under two sets of sanitizers, and under valgrind. The
-# integration tests drive the program that is built with the address and undefined-behaviour
-# sanitizers (RELAY=build/outbox-relay: the release build). The last line counts everything.
+# Unit tests run four times: as released, with the address and undefined-behaviour sanitizers, with
+# the thread sanitizer, and under valgrind. The last two take only the suites where they see what
+# the others do not, unless ALL=1, as in CI. The integration tests drive the program that is built
+# with the address and undefined-behaviour sanitizers (RELAY=build/outbox-relay: the release
+# build), several at a time. The last line counts everything.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
@@ -48,16 +50,28 @@ build() {
     make -s -j2 DEVELOPER=1 SANITIZE="$sanitizers" "$@" || exit 1
 }
 
-# unit_suite FOLDER [PREFIX…]: every unit test binary of that build, as many at a time as there
-# are processors.
+# Suites of code that has threads, or signal handlers.
+threaded="test_rabbitmq_driver test_stop test_tls"
+# Suites of code that hands bytes from outside to libraries, or takes them: valgrind sees the use
+# of what nobody wrote, also inside of those, but makes each test some 20 times as slow.
+byte_eaters="test_buffer test_pg_params test_rabbitmq_encode test_rabbitmq_table test_yaml"
+
+# suites NAME…: all there are with ALL=1
+suites() {
+    [ -z "${ALL-}" ] || set -- $(ls tests/unit | sed -n 's/^\(test_.*\)\.c$/\1/p')
+    echo "$@"
+}
+
+# unit_suite FOLDER "NAME…" [PREFIX…]: these test binaries of that build, as many at a time as
+# there are processors.
 unit_suite() {
     folder=$1
-    shift
-    names=$(ls tests/unit | sed -n 's/^\(test_.*\)\.c$/\1/p')
-    # shellcheck disable=SC2016
-    echo "$names" | xargs -P "$(nproc)" -I NAME sh -c \
+    names=$2
+    shift 2
+    # shellcheck disable=SC2016,SC2086
+    printf '%s\n' $names | xargs -P "$(nproc)" -I NAME sh -c \
         '"$@" >"$0.output" 2>&1 </dev/null; echo $? >"$0.status"' "$scratch/NAME" \
-        env CK_DEFAULT_TIMEOUT=60 TMPDIR="$scratch" timeout --foreground 300 "$@" "$folder/tests/unit/NAME"
+        env CK_DEFAULT_TIMEOUT=60 TMPDIR="$scratch" timeout --foreground 900 "$@" "$folder/tests/unit/NAME"
     for name in $names; do
         count_unit "$name"
     done
@@ -83,18 +97,25 @@ count_unit() {
 }
 
 unit() {
+    every=$(ALL=1 suites)
     title "unit tests"
     build "" unit-tests
-    unit_suite build
-    for sanitizers in address,undefined thread; do
-        # Where nothing is found in a few rounds of a random test, more rounds take long.
-        [ $sanitizers != thread ] || export UNIT_QUICK=1
-        title "unit tests with SANITIZE=$sanitizers"
-        build "$sanitizers" unit-tests
-        unit_suite "build-$(echo $sanitizers | tr , -)"
-    done
+    unit_suite build "$every"
+    title "unit tests with SANITIZE=address,undefined"
+    build address,undefined unit-tests
+    unit_suite build-address-undefined "$every"
+    # Where nothing is found in a few rounds of a random test, more rounds take long.
+    export UNIT_QUICK=1
+    # shellcheck disable=SC2086
+    names=$(suites $threaded)
+    title "unit tests with SANITIZE=thread"
+    # shellcheck disable=SC2046
+    build thread $(printf 'build-thread/tests/unit/%s ' $names)
+    unit_suite build-thread "$names"
+    # shellcheck disable=SC2086
+    names=$(suites $byte_eaters)
     title "unit tests under valgrind"
-    unit_suite build valgrind -q --error-exitcode=99 --leak-check=full \
+    unit_suite build "$names" valgrind -q --error-exitcode=99 --leak-check=full \
         --errors-for-leak-kinds=definite --show-leak-kinds=definite
 }
 
@@ -113,12 +134,17 @@ against_servers() {
     [ -d "$scratch/servers" ] || servers
     seconds=$1
     shift
+    # shellcheck disable=SC2086
     SERVERS="$scratch/servers" RELAY="${RELAY:-build-address-undefined/outbox-relay}" \
         PYTHONDONTWRITEBYTECODE=1 timeout --foreground -s INT "$seconds" \
         /usr/bin/python3 -m pytest -v -p no:cacheprovider --basetemp="$scratch/pytest" \
-        --junitxml="$scratch/junit.xml" -o faulthandler_timeout=300 "$@" </dev/null
+        --junitxml="$scratch/junit.xml" -o faulthandler_timeout=300 \
+        ${workers:+-n $workers --dist loadgroup} "$@" </dev/null
     count_pytest $?
 }
+
+# These wait more than they work.
+workers=3
 
 integration() {
     title "integration tests"
@@ -132,8 +158,10 @@ fault() {
     against_servers 1200 tests/fault "$@"
 }
 
+# One at a time: they measure.
 all_faults() {
     title "all fault scenarios"
+    workers=
     against_servers 7200 --results -m "scenario or quick" tests/fault tests/integration "$@"
 }
 

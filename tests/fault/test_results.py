@@ -64,7 +64,8 @@ def test_sections_are_written_by_their_own_runs(folder):
     assert "ignore returns" not in page()
 
 
-def test_scenarios_of_a_run_reach_the_page_by_pytest_itself(folder):
+@pytest.mark.parametrize("workers", [[], ["-n2"]], ids=["one process", "several"])
+def test_scenarios_of_a_run_reach_the_page_by_pytest_itself(folder, workers):
     (folder / "test_it.py").write_text("""
 import pytest
 from harness import seen
@@ -90,11 +91,10 @@ results.FOLDER = pathlib.Path({str(folder)!r}) / "results"
 results.PAGE = pathlib.Path({str(folder)!r}) / "RESULTS.md"
 from harness.scenario import *
 """)
-    subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder)],
-                   check=False, capture_output=True)
+    pytest_run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *workers]
+    subprocess.run([*pytest_run, str(folder)], check=False, capture_output=True)
     assert not results.PAGE.exists()  # unless asked for
-    subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--results",
-                    str(folder)], check=False, capture_output=True)
+    subprocess.run([*pytest_run, "--results", str(folder)], check=False, capture_output=True)
     assert "| 1 |" in line("| 21 |") and "a; b" in line("| 21 |") and "held" in line("| 21 |")
     assert "skipped" in line("| 22 |") and "no way" in line("| 22 |")
     assert "FAILED" in line("|  | F | E |")

@@ -15,6 +15,7 @@
     results.py    update(): sections of RESULTS.md, also for programs that are not pytest
     catalogue.py  the faults by number
     waiting.py    wait_until()
+    worker.py     WORKER: who we are in a run of several processes
 
 Fixtures are in tests/conftest.py. Nothing here sleeps for a fixed time: whatever takes time is
 awaited as a condition, with a deadline that only a failing test ever reaches.

@@ -7,6 +7,7 @@ import pika
 import pika.data
 
 from .waiting import wait_until
+from .worker import WORKER
 
 _numbers = itertools.count(1)
 
@@ -43,7 +44,7 @@ class Broker:
 
     def __init__(self, url):
         self.url = url
-        self.prefix = f"test{next(_numbers)}."
+        self.prefix = f"test{WORKER}{next(_numbers)}."
         self._made = []  # (kind, name)
         self._connection = None
         self._channel = None

@@ -5,6 +5,7 @@ import psycopg2
 import psycopg2.extras
 
 from .waiting import wait_until
+from .worker import WORKER
 
 _numbers = itertools.count(1)
 
@@ -14,7 +15,7 @@ class Database:
 
     def __init__(self, servers, template="template1"):
         self.servers = servers
-        self.name = f"test{next(_numbers)}"
+        self.name = f"test{WORKER}{next(_numbers)}"
         self.url = servers.database_url(self.name)
         self._template = template
         self._connection = None

@@ -11,14 +11,15 @@ the scenarios that ran, and for no others; without it nothing is written.
 
 import pytest
 
-from . import catalogue, results
+from . import catalogue, results, worker
 
 # Imported into tests/conftest.py, where pytest finds them.
-__all__ = ["pytest_addoption", "pytest_collection_modifyitems", "pytest_configure",
+__all__ = ["pytest_addoption", "pytest_configure", "pytest_runtest_logreport",
            "pytest_runtest_makereport", "pytest_runtest_setup", "pytest_sessionfinish"]
 
 _KEYS = ("lost", "never_committed", "duplicates", "charged", "seconds_to_recover", "note")
-_current = {}
+_current = {}  # of the scenario that runs
+_told = {}  # by node id
 
 
 def seen(**values):
@@ -42,7 +43,6 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.addinivalue_line(
         "markers", "scenario(number=None, fault=None, expected=None): a line of RESULTS.md")
-    config._scenarios = {}
 
 
 def _entry(item):
@@ -57,9 +57,10 @@ def _entry(item):
     return entry
 
 
-def pytest_collection_modifyitems(items):
+def check_markers(items):
+    """A marker that says too little is found before anything runs."""
     for item in items:
-        _entry(item)  # a marker that says too little is found here
+        _entry(item)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -73,14 +74,21 @@ def pytest_runtest_makereport(item, call):
     entry = _entry(item)
     if entry is None:
         return
-    known = item.config._scenarios
-    key = item.nodeid
     if report.skipped:
-        known[key] = {**entry, "verdict": "skipped", "note": _skip_reason(report)}
+        told = {**entry, "verdict": "skipped", "note": _skip_reason(report)}
     elif report.when == "call":
-        known[key] = {**entry, **_current, "verdict": "held" if report.passed else "FAILED"}
+        told = {**entry, **_current, "verdict": "held" if report.passed else "FAILED"}
     elif report.failed:
-        known[key] = {**known.get(key, entry), "verdict": "FAILED"}
+        told = {**entry, **_current, "verdict": "FAILED"}
+    else:
+        return
+    report.scenario = told
+
+
+def pytest_runtest_logreport(report):
+    """In a run of several processes reports travel, with whatever hangs on them, to the first."""
+    if getattr(report, "scenario", None):
+        _told[worker.nodeid(report)] = report.scenario
 
 
 def _skip_reason(report):
@@ -88,5 +96,6 @@ def _skip_reason(report):
 
 
 def pytest_sessionfinish(session):
-    if session.config.getoption("--results") and session.config._scenarios:
-        results.update("scenarios", session.config._scenarios)
+    is_worker = hasattr(session.config, "workerinput")
+    if session.config.getoption("--results") and _told and not is_worker:
+        results.update("scenarios", _told)
