@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "base/core.h"
 #include "cli/versions.h"
 
 #define DEFAULT_CONFIG "/etc/outbox-relay/outbox-relay.yaml"
@@ -28,6 +29,9 @@ static const struct option_row {
 	 "connect here instead of database.url, e.g. as the\n"
 	 "                         owner of the schema"},
 	{'j', false, "json", NULL, "one JSON object a line"},
+	{'k', false, "core-dumps", NULL,
+	 "leave core files possible, for debugging; they hold\n"
+	 "                         passwords and messages"},
 	{'h', true, "help", NULL, "this text"},
 };
 
@@ -39,17 +43,17 @@ static const struct command commands[] = {
 	 "is in flight is waited for and settled, at most relay.shutdown_timeout long; a\n"
 	 "second signal ends it at once. SIGHUP loads the configuration anew; an invalid file\n"
 	 "changes nothing.\n",
-	 "ceh", cmd_run},
+	 "cekh", cmd_run},
 	{"check", "validate the configuration, then look at database and broker",
 	 "Declares the configured topology, as run does, and changes nothing else. Exits 0 when\n"
 	 "a relay would run, 78 when the configuration is wrong and 69 when anything else is\n"
 	 "missing; each finding is a line.\n",
-	 "cjh", cmd_check},
+	 "cjkh", cmd_check},
 	{"migrate", "create or upgrade the tables",
 	 "Applies the migrations that are missing, each in a transaction; safe to run again\n"
 	 "and by several at once. With --print, the SQL of all of them goes to standard\n"
 	 "output, for psql or a migration tool.\n",
-	 "cdprh", cmd_migrate},
+	 "cdprkh", cmd_migrate},
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -124,6 +128,9 @@ static void take_option(struct cli *cli, int letter, const char *argument)
 	case 'e':
 		cli->until_empty = true;
 		break;
+	case 'k':
+		cli->core_dumps = true;
+		break;
 	case 'j':
 		cli->is_json = true;
 		break;
@@ -168,6 +175,8 @@ static int run_command(const struct command *command, int argc, char **argv)
 	}
 	if (optind < argc)
 		return usage_error("unexpected argument", argv[optind]);
+	if (!cli.core_dumps)
+		core_forbid();
 	return command->run(&cli);
 }
 

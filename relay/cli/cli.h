@@ -14,6 +14,7 @@ struct cli {
 	const char *program;     /* as called, for messages */
 	const char *config_path; /* -c, $OUTBOX_RELAY_CONFIG or the default place */
 	bool is_json;            /* --json */
+	bool core_dumps;         /* --core-dumps; see base/core.h */
 	/* run */
 	bool until_empty;
 	/* migrate */

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import signal
 import subprocess
 
@@ -12,7 +13,7 @@ import pytest
 
 from harness import Database, merge, quick_config, run, wait_until
 from harness.peer import Peer
-from harness.program import _environment, parse_line
+from harness.program import RELEASE, _environment, parse_line
 
 DEAD = "127.0.0.1:1"  # nobody listens on this port
 CANARY = "c4nary-in-the-mine"
@@ -271,6 +272,31 @@ def test_a_password_is_never_seen_in_logs_or_arguments(database, broker, make_re
         assert CANARY not in check.stdout + check.stderr
         migrate = relay.run("migrate", check=None)
         assert CANARY not in migrate.stdout + migrate.stderr
+
+
+@pytest.mark.parametrize("options, dumps", [((), False), (("--core-dumps",), True)])
+def test_a_crash_leaves_a_core_file_only_where_that_was_asked_for(
+        database, broker, make_relay, options, dumps):
+    relay = make_relay(quick_config(database.url, broker.url), program=RELEASE)
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    if os.geteuid() == 0:
+        most = resource.RLIM_INFINITY
+    elif most == 0:
+        pytest.skip("no core files for us anyway")
+    with open(relay.log_file, "ab") as log:
+        relay.process = subprocess.Popen(
+            [str(RELEASE), "run", "-c", str(relay.config_file), *options], stderr=log,
+            cwd=relay.folder, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE,
+                                                                    (most, most)))
+    relay.wait_for("connected", side="broker")
+    os.kill(relay.process.pid, signal.SIGABRT)
+    _, status = os.waitpid(relay.process.pid, 0)
+    relay.process.returncode = -signal.SIGABRT
+    assert os.WTERMSIG(status) == signal.SIGABRT
+    assert os.WCOREDUMP(status) == dumps
+    for core in relay.folder.glob("core*"):
+        assert dumps
+        core.unlink()
 
 
 @pytest.mark.parametrize("text", [
