@@ -99,6 +99,8 @@ class World:
     def finish(self):
         """A whole relay does the rest. Returns the checker's report, in which all is well."""
         relay = self.make_relay(self.config).start()
+        relay.wait_for("connected", side="broker")
+        relay.wait_for("connected", side="database")
         wait_until(self.is_settled, 30, what=lambda: f"an end: {self.database.statuses()}")
         relay.stop()
         rows = {row["message_id"]: row for row in self.database.query("SELECT * FROM message_log")}
@@ -379,6 +381,19 @@ def test_a_relay_is_killed_at(world, kills, case):
             assert report.copies <= case.duplicates
         assert set(charges) <= set(here.named)
         assert sum(charges.values()) == case.charged, charges
+
+
+@pytest.mark.quick
+@pytest.mark.scenario(fault="none: rows that are refused among others",
+                      expected="each row once, the refused ones failed with their reasons")
+def test_nobody_is_killed(world):
+    here = world({})
+    for _ in range(4):
+        here.insert(5)
+        here.insert_bad("unroutable")
+    here.insert_bad("full")
+    report = here.finish()
+    assert report.copies == 0 and not here.charges()
 
 
 # Those that a relay comes to when it finds a dead one's claim, and further rows.

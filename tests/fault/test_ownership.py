@@ -1,0 +1,282 @@
+"""A relay is stopped in the middle of a step, and the world moves on: whose are the rows then?
+The fail points of relay/base/failpoint.h make the moment exact."""
+
+import pathlib
+import signal
+
+import pytest
+
+from harness import DOWN, Proxy, check, merge, quick_config, received, seen, table_of, wait_until
+from harness.peer import Peer
+from harness.program import FAILPOINTS
+
+pytestmark = pytest.mark.quick
+
+AN_HOUR = {"relay": {"poll_interval": "1h"}}
+
+
+class Known:
+    """What the test itself has committed, as the checker wants it."""
+
+    def __init__(self, database):
+        self.committed = {row["message_id"]: None for row in database.query(
+            "SELECT message_id FROM message_log")}
+        self.unknown = self.rolled_back = {}
+
+
+def exactly_once(database, broker, queue):
+    """The checker's report: all is sent, nothing arrived twice, nobody was charged."""
+    ids = [(message_id, None) for message_id, _ in received(broker, queue)]
+    report = check(table_of(database), [Known(database)], ids)
+    seen(lost=len(report.lost | report.unsent), duplicates=report.copies, charged=report.charged)
+    assert not report.problems(), report.problems()
+    assert report.copies == 0
+    assert report.attempts == {0: report.committed}
+    assert report.statuses == {"sent": report.committed}
+
+
+def is_stopped(relay):
+    stat = pathlib.Path(f"/proc/{relay.process.pid}/stat").read_text()
+    return stat.rpartition(")")[2].split()[0] == "T"
+
+
+@pytest.fixture
+def stopped_at(make_relay):
+    """stopped_at("settle_sent", config, hit=2): a relay that stops there; go_on() with it."""
+    def start(point, config, hit=1):
+        relay = make_relay(config, program=FAILPOINTS,
+                           env={"RELAY_FAILPOINT": f"{point}@{hit}:stop"})
+        relay.start()
+        wait_until(lambda: is_stopped(relay), what=f"a stop at {point}")
+        return relay
+    return start
+
+
+def go_on(relay):
+    relay.signal(signal.SIGCONT)
+
+
+def sessions(database, and_that=""):
+    return database.value(f"""SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name LIKE 'outbox-relay%' {and_that}""")
+
+
+def terminate_sessions(database):
+    database.query("""SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name LIKE 'outbox-relay%'""")
+    wait_until(lambda: sessions(database) == 0, what="the end of all sessions")
+
+
+def claims(database):
+    return database.value("SELECT count(*) FROM message_log_claim")
+
+
+@pytest.mark.scenario(fault="a row commits just before the bell is taken",
+                      expected="it is seen at once: no lost wake-up")
+def test_a_row_that_commits_before_the_bell_is_taken_does_not_wait_for_a_poll(
+        database, broker, stopped_at):
+    queue = broker.queue()
+    relay = stopped_at("before_bell", merge(quick_config(database.url, broker.url), AN_HOUR))
+    database.insert("", queue)
+    go_on(relay)
+    database.wait_for_statuses(sent=1)
+    relay.stop()
+    exactly_once(database, broker, queue)
+
+
+@pytest.mark.scenario(fault="a row commits between a ring and the claim that follows",
+                      expected="it is sent")
+@pytest.mark.parametrize("point", ["rung", "wake_sent", "bell_sent", "bell_taken"])
+def test_a_row_that_commits_while_a_relay_falls_asleep_or_wakes_is_sent(
+        database, broker, stopped_at, make_relay, point):
+    queue = broker.queue()
+    config = merge(quick_config(database.url, broker.url), AN_HOUR)
+    if point in ("rung", "wake_sent"):
+        relay = make_relay(config, program=FAILPOINTS, env={"RELAY_FAILPOINT": f"{point}:stop"})
+        relay.start()
+        wait_until(lambda: bell_is_held(database), what="a sleeping relay")
+        database.insert("", queue)
+        wait_until(lambda: is_stopped(relay), what=f"a stop at {point}")
+    else:
+        relay = stopped_at(point, config)
+    database.insert("", queue)
+    go_on(relay)
+    wait_until(lambda: set(database.statuses()) == {"sent"}, what=lambda: database.statuses())
+    relay.stop()
+    exactly_once(database, broker, queue)
+
+
+def bell_is_held(database):
+    return database.value("""SELECT count(*) FROM pg_locks
+        WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND objid = 0 AND granted
+          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())""")
+
+
+@pytest.mark.scenario(fault="a relay is stopped between its claim and the COMMIT",
+                      expected="another one waits for it; each row once")
+def test_a_relay_waits_for_the_claim_of_another_to_commit(database, broker, stopped_at, make_relay):
+    queue = broker.queue()
+    database.insert_many(20, "", queue)
+    config = quick_config(database.url, broker.url)
+    first = stopped_at("uncommitted", config, hit=2)  # the first one was for looking for the dead
+    with Peer() as peer:  # keeps what it gets: those rows would stay `sending`
+        second = make_relay(quick_config(database.url, peer.url)).start()
+        wait_until(lambda: peer.published or sessions(database, "AND wait_event_type = 'Lock'"),
+                   what="the second one at the lock")
+        go_on(first)
+        database.wait_for_statuses(sent=20)
+        first.stop()
+        second.stop()
+        assert not peer.published
+    exactly_once(database, broker, queue)
+
+
+@pytest.mark.scenario(fault="a second relay starts while the first waits for its acks",
+                      expected="the living one's claim is left alone")
+def test_the_claim_of_a_living_relay_is_not_adopted(database, broker, make_relay):
+    with Peer() as peer:
+        first = make_relay(quick_config(database.url, peer.url)).start()
+        for _ in range(5):
+            database.insert()
+        wait_until(lambda: len(peer.published) == 5, what="five publishes")
+        second = make_relay(merge(quick_config(database.url, broker.url),
+                                  {"relay": {"name": "second"}})).start()
+        # The look before the sleep is the last thing it asks for.
+        wait_until(lambda: sessions(database, """AND application_name = 'outbox-relay second'
+            AND state = 'idle' AND query LIKE '%ceil(%'"""), what="a second one with no work")
+        for publish in list(peer.published):
+            publish.ack()
+        database.wait_for_statuses(sent=5)
+        for relay in (first, second):
+            relay.wait_for("connected", side="broker")
+            relay.stop()
+        assert second.events("stopped")[0]["published"] == 0
+        assert not second.events("claim adopted from a dead relay")
+
+
+@pytest.mark.scenario(fault="a relay is stopped for longer than its lease, verdicts in hand",
+                      expected="its rows are adopted; when it comes back it changes nothing")
+def test_a_relay_that_comes_back_after_its_lease_changes_nothing(
+        database, stopped_at, make_relay):
+    ids = [database.insert(routing_key=key) for key in ("ack", "nack")]
+
+    def answer(publish):
+        publish.ack() if publish.routing_key == "ack" else publish.nack()
+
+    with Peer(answer) as one, Peer() as two:
+        first = stopped_at("before_settle", quick_config(database.url, one.url))
+        second = make_relay(quick_config(database.url, two.url)).start()
+        wait_until(lambda: two.published, what="a publish by the second")
+        go_on(first)
+        first.wait_for("claim lost")
+        assert database.statuses() == {"sending": 2}
+        assert database.attempts() == {0: 2}
+        two.on_publish = lambda publish: publish.ack()
+        two.published[0].ack()
+        database.wait_for_statuses(sent=2)
+        assert [database.row(id)["try_count"] for id in ids] == [0, 0]
+        first.stop()
+        second.stop()
+        assert first.events("stopped")[0]["sent"] == 0
+        assert claims(database) == 0
+
+
+@pytest.fixture
+def proxy(database):
+    with Proxy.before(database.url) as proxy:
+        yield proxy
+
+
+def lose_the_answer(relay, proxy, is_committed):
+    """From here on nothing comes back from the database; once the COMMIT has taken effect there,
+    the connection ends."""
+    proxy.pause(DOWN)
+    go_on(relay)
+    wait_until(is_committed, what="the COMMIT")
+    proxy.reset()
+    proxy.heal()
+
+
+@pytest.mark.scenario(6, fault="the session ends between the COMMIT of a settlement and its answer",
+                      expected="settled once; nothing is published again")
+def test_a_settlement_without_an_answer_is_not_repeated_by_publishing(
+        database, broker, stopped_at, proxy):
+    queue = broker.queue()
+    database.insert_many(20, "", queue)
+    relay = stopped_at("before_settle", quick_config(proxy.url(database.url), broker.url))
+    lose_the_answer(relay, proxy, lambda: database.statuses() == {"sent": 20})
+    relay.wait_for("connected", side="database", count=2)
+    relay.wait_for("claim lost")
+    relay.stop()
+    exactly_once(database, broker, queue)
+
+
+@pytest.mark.scenario(6, fault="the session ends between the COMMIT of a claim and its answer",
+                      expected="claimed again; each row once")
+def test_a_claim_without_an_answer_is_dropped_and_its_rows_are_claimed_again(
+        database, broker, stopped_at, proxy):
+    queue = broker.queue()
+    database.insert_many(20, "", queue)
+    relay = stopped_at("before_claim", quick_config(proxy.url(database.url), broker.url))
+    lose_the_answer(relay, proxy, lambda: claims(database) == 1)
+    database.wait_for_statuses(sent=20)
+    assert not relay.events("claim adopted from a dead relay")
+    relay.stop()
+    exactly_once(database, broker, queue)
+
+
+@pytest.mark.scenario(6, fault="the session ends between the COMMIT of a charge and its answer",
+                      expected="settled again, charged once")
+def test_a_settlement_that_is_repeated_charges_once(
+        database, broker, make_relay, stopped_at, proxy):
+    queue = broker.queue()
+    refused = database.insert(routing_key="no.such.queue")
+    database.insert_many(2, "", queue)
+    config = merge(quick_config(proxy.url(database.url), broker.url),
+                   {"retry": {"first_delay": "1h", "max_delay": "1h"}})
+    dead = make_relay(config, program=FAILPOINTS, env={"RELAY_FAILPOINT": "claimed:kill"})
+    assert dead.start().wait(check=None) == -signal.SIGKILL
+    # Naming the second row settles the first one, and keeps the claim.
+    relay = stopped_at("before_name", config, hit=2)
+    lose_the_answer(relay, proxy, lambda: database.row(refused)["try_count"] == 1)
+    relay.wait_for("connected", side="database", count=2)
+    database.wait_for_statuses(sent=2, sending=1)
+    wait_until(lambda: claims(database) == 0, what="no claim")
+    relay.stop()
+    assert database.row(refused)["try_count"] == 1
+
+
+@pytest.mark.scenario(26, fault="the relay's session is terminated at a critical moment",
+                      expected="each row once")
+@pytest.mark.parametrize("point", ["before_claim", "claim_sent", "claimed", "before_settle",
+                                   "settle_sent", "settled"])
+def test_each_row_arrives_once_when_the_session_is_terminated_at(
+        database, broker, stopped_at, point):
+    queue = broker.queue()
+    database.insert_many(20, "", queue)
+    relay = stopped_at(point, quick_config(database.url, broker.url))
+    terminate_sessions(database)
+    go_on(relay)
+    relay.wait_for("connected", side="database", count=2)
+    database.wait_for_statuses(sent=20)
+    wait_until(lambda: claims(database) == 0, what="no claim")
+    relay.stop()
+    exactly_once(database, broker, queue)
+
+
+# The server would call it idle between a statement and the next; a relay sends them all at once,
+# so that its session can only be caught there by stopping it.
+@pytest.mark.scenario(28, fault="the session ends in the middle of a transaction")
+@pytest.mark.parametrize("hit", [1, 2, 3])
+def test_a_transaction_that_was_cut_off_is_done_again(database, broker, stopped_at, hit):
+    queue = broker.queue()
+    database.insert_many(20, "", queue)
+    config = merge(quick_config(database.url, broker.url), {"relay": {"batch_size": 10}})
+    relay = stopped_at("uncommitted", config, hit)
+    terminate_sessions(database)
+    assert claims(database) == (hit > 2)
+    go_on(relay)
+    relay.wait_for("disconnected", side="database")
+    database.wait_for_statuses(sent=20)
+    relay.stop()
+    exactly_once(database, broker, queue)
