@@ -12,6 +12,10 @@
 /* How often silence is looked for. Only lateness depends on it, not truth. */
 #define EXPIRE_EVERY_MS 250
 
+/* While there are rows that must go alone, one at a time, they and the others take turns of this
+   length: a thousand of them take seconds, and new messages shall not wait for the last. */
+#define TAKE_TURNS_MS 250
+
 void sender_init(struct sender *s, const struct sender_settings *settings,
 		 struct broker *broker, struct work *work, struct counts *counts)
 {
@@ -19,7 +23,8 @@ void sender_init(struct sender *s, const struct sender_settings *settings,
 			     .broker = broker,
 			     .work = work,
 			     .counts = counts,
-			     .expire_at_ms = CLOCK_NEVER};
+			     .expire_at_ms = CLOCK_NEVER,
+			     .is_others_turn = true};
 	link_init(&s->link, "broker");
 }
 
@@ -176,12 +181,41 @@ static bool must_be_named(const struct batch *b, const struct row *row)
 	return b->is_adopted && b->publishing_id != row->id;
 }
 
+static bool is_others_turn(struct sender *s)
+{
+	int64_t now_ms = clock_ms();
+
+	if (!work_has_alone(s->work)) {
+		s->is_named_next = false;
+		s->is_others_turn = true; /* so that the first turn is not theirs */
+		s->turn_ends_at_ms = 0;
+		return true;
+	}
+	if (s->is_named_next || !work_has_others(s->work))
+		return false;
+	if (now_ms >= s->turn_ends_at_ms) {
+		s->is_others_turn = !s->is_others_turn;
+		s->turn_ends_at_ms = now_ms + TAKE_TURNS_MS;
+	}
+	return s->is_others_turn;
+}
+
+static struct row *next_in_turn(struct sender *s, struct batch **batch)
+{
+	if (work_in_flight(s->work) == 0)
+		s->is_alone_out = false;
+	if (s->is_alone_out)
+		return NULL;
+	return is_others_turn(s) ? work_next_other(s->work, batch)
+				 : work_next_alone(s->work, batch);
+}
+
 /* Rows for a parked destination are let go on the way. */
 static struct row *next_row(struct sender *s, struct batch **batch)
 {
 	struct row *row;
 
-	while ((row = work_next(s->work, batch)) && !row->is_probe &&
+	while ((row = next_in_turn(s, batch)) && !row->is_probe &&
 	       parking_holds(&s->work->parking, &row->message))
 		batch_let_go(*batch, row);
 	return row;
@@ -191,7 +225,11 @@ struct row *sender_unnamed(struct sender *s, struct batch **batch)
 {
 	struct row *row = sender_is_ready(s) ? next_row(s, batch) : NULL;
 
-	return row && must_be_named(*batch, row) ? row : NULL;
+	if (!row || !must_be_named(*batch, row))
+		return NULL;
+	/* Were others published first, it would be blamed for what they do. */
+	s->is_named_next = true;
+	return row;
 }
 
 static void in_flight(struct sender *s, struct batch *b, struct row *row)
@@ -199,6 +237,8 @@ static void in_flight(struct sender *s, struct batch *b, struct row *row)
 	row->published_ms = clock_ms();
 	row->sequence = ++s->sequence;
 	s->counts->published++;
+	s->is_alone_out = row->is_alone;
+	s->is_named_next = false;
 	batch_set_state(b, row, ROW_IN_FLIGHT);
 	if (s->expire_at_ms == CLOCK_NEVER)
 		s->expire_at_ms = row->published_ms + EXPIRE_EVERY_MS;
@@ -228,7 +268,7 @@ static bool publish_row(struct sender *s, struct batch *b, struct row *row)
 	case PUBLISH_OK:
 		FAILPOINT(published);
 		in_flight(s, b, row);
-		return !row->is_alone;
+		return true;
 	case PUBLISH_INVALID:
 		decide(s, b, row, VERDICT_INVALID, err.text);
 		return true;

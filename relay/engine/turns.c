@@ -125,6 +125,27 @@ static void plan_settle(struct turns *t, bool release, int64_t now_ms)
 	}
 }
 
+static bool is_done(const struct batch *b, int64_t id)
+{
+	for (int i = 0; i < b->count; i++) {
+		if (b->rows[i].id == id)
+			return b->rows[i].state >= ROW_DECIDED;
+	}
+	return false;
+}
+
+/* A claim that still names a row whose fate is known, while others have their turn, would have it
+   blamed for a death that is none of its business. */
+static void plan_unname(struct turns *t)
+{
+	for (int i = 0; i < t->work->count; i++) {
+		struct batch *b = t->work->batches[i];
+
+		if (batch_open_rows(b) && is_done(b, b->publishing_id))
+			t->turn.name = b;
+	}
+}
+
 static void plan_renew(struct turns *t, int64_t now_ms)
 {
 	for (int i = 0; i < t->work->count; i++) {
@@ -145,17 +166,21 @@ static int leaving(const struct store_turn *turn)
 	return count;
 }
 
+/* Batches whose rows go alone are in hand for long: beside them there is room for one more. */
 static bool has_room(const struct turns *t, int leave)
 {
+	int most = OPEN_BATCHES_MAX + work_has_alone(t->work);
+
 	return t->work->count - leave < WORK_BATCHES_MAX &&
-	       work_open_batches(t->work) < OPEN_BATCHES_MAX && !work_has_alone(t->work);
+	       work_open_batches(t->work) < most;
 }
 
 static void plan_probe(struct turns *t)
 {
 	struct store_turn *turn = &t->turn;
 
-	if (!parking_next_probe(&t->work->parking, &t->probe))
+	/* What goes alone comes one batch at a time, and leaves the others their room. */
+	if (work_has_alone(t->work) || !parking_next_probe(&t->work->parking, &t->probe))
 		return;
 	turn->probe = &t->probe.destination;
 	turn->probe_newest = t->probe.is_newest;
@@ -175,7 +200,8 @@ static void plan_claim(struct turns *t, int64_t now_ms)
 			t->pauses = 0;
 	}
 	/* With nothing to claim, the peek of each poll tells. */
-	if (t->appetite == APPETITE_AWAKE && now_ms >= t->adopt_at_ms) {
+	if (t->appetite == APPETITE_AWAKE && now_ms >= t->adopt_at_ms &&
+	    !work_has_alone(t->work)) {
 		turn->adopt = true;
 		return;
 	}
@@ -230,6 +256,8 @@ void turns_begin(struct turns *t, bool may_claim, bool release,
 	if (unnamed && !release) {
 		t->turn.name = unnamed_batch;
 		t->turn.publishing_id = unnamed->id;
+	} else if (!release) {
+		plan_unname(t);
 	}
 	plan_renew(t, now_ms);
 	look_for_resumed(t);
@@ -458,12 +486,13 @@ static void take_peek(struct turns *t)
 	const struct store_turn *turn = &t->turn;
 	int64_t now_ms = clock_ms();
 	int64_t until_ms = now_ms + t->settings.poll_interval_ms;
+	bool adopts = turn->has_dead && !work_has_alone(t->work);
 
 	if (turn->full_read)
 		t->full_peek_at_ms = now_ms + full_read_pause_ms(t);
 	if (turn->has_dead)
 		t->adopt_at_ms = 0;
-	if (turn->has_dead || turn->next_due_ms == 0) {
+	if (adopts || turn->next_due_ms == 0) {
 		t->appetite = APPETITE_AWAKE;
 		t->full_read = t->full_read || turn->full_read;
 		return;
@@ -561,5 +590,7 @@ int64_t turns_due_ms(const struct turns *t)
 		return due_ms;
 	if (t->appetite == APPETITE_ASLEEP)
 		due_ms = clock_min(due_ms, t->sleep_until_ms);
-	return clock_min(due_ms, parking_due_ms(&t->work->parking));
+	if (!work_has_alone(t->work))
+		due_ms = clock_min(due_ms, parking_due_ms(&t->work->parking));
+	return due_ms;
 }

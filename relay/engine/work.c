@@ -57,36 +57,53 @@ bool work_has_alone(const struct work *w)
 	return false;
 }
 
-static struct row *next_alone(struct work *w, struct batch **batch)
+static int waiting_others(const struct batch *b)
+{
+	return b->is_settling ? 0 : b->in_state[ROW_WAITING] - b->alone_waiting;
+}
+
+bool work_has_others(const struct work *w)
+{
+	for (int i = 0; i < w->count; i++) {
+		if (waiting_others(w->batches[i]))
+			return true;
+	}
+	return false;
+}
+
+static struct row *first_alone(struct batch *b)
+{
+	for (int i = b->first_waiting; i < b->count; i++) {
+		if (b->rows[i].state == ROW_WAITING && b->rows[i].is_alone)
+			return &b->rows[i];
+	}
+	return NULL;
+}
+
+struct row *work_next_alone(struct work *w, struct batch **batch)
 {
 	if (work_in_flight(w))
 		return NULL;
 	for (int i = 0; i < w->count; i++) {
 		struct batch *b = w->batches[i];
 
-		if (!b->alone || b->is_settling)
+		if (!b->alone_waiting || b->is_settling)
 			continue;
-		for (int k = b->first_waiting; k < b->count; k++) {
-			if (b->rows[k].state == ROW_WAITING && b->rows[k].is_alone) {
-				*batch = b;
-				return &b->rows[k];
-			}
-		}
+		*batch = b;
+		return first_alone(b);
 	}
 	return NULL;
 }
 
-struct row *work_next(struct work *w, struct batch **batch)
+struct row *work_next_other(struct work *w, struct batch **batch)
 {
-	if (work_has_alone(w))
-		return next_alone(w, batch);
 	for (int i = 0; i < w->count; i++) {
 		struct batch *b = w->batches[i];
 
-		if (b->first_waiting < b->count && !b->is_settling) {
-			*batch = b;
-			return &b->rows[b->first_waiting];
-		}
+		if (!waiting_others(b))
+			continue;
+		*batch = b;
+		return &b->rows[b->first_other];
 	}
 	return NULL;
 }

@@ -35,14 +35,17 @@ int work_open_batches(const struct work *w);
 /* Rows in flight, over all batches. */
 int work_in_flight(const struct work *w);
 
-/* Is there a row that must be published with nothing else in flight? */
+/* Is there a row without a fate that must be published with nothing else in flight? */
 bool work_has_alone(const struct work *w);
 
-/*
- * The row to publish next, or NULL: rows that must go alone come first, and only when
- * nothing is in flight; nothing else is published until the last of them has its fate.
- */
-struct row *work_next(struct work *w, struct batch **batch);
+/* Is there a row to publish that need not go alone? */
+bool work_has_others(const struct work *w);
+
+/* The next row to publish that must go alone: NULL when there is none, or anything is in flight. */
+struct row *work_next_alone(struct work *w, struct batch **batch);
+
+/* The next row to publish that need not, or NULL. */
+struct row *work_next_other(struct work *w, struct batch **batch);
 
 /* A tag names a row for as long as this process lives; 0 is never one. */
 uint64_t work_tag(const struct batch *b, const struct row *row);

@@ -25,6 +25,17 @@ static bool is_open(enum row_state state)
 	return state == ROW_WAITING || state == ROW_IN_FLIGHT;
 }
 
+static void find_first(struct batch *b)
+{
+	while (b->first_waiting < b->count &&
+	       b->rows[b->first_waiting].state != ROW_WAITING)
+		b->first_waiting++;
+	while (b->first_other < b->count &&
+	       (b->rows[b->first_other].state != ROW_WAITING ||
+		b->rows[b->first_other].is_alone))
+		b->first_other++;
+}
+
 void batch_set_state(struct batch *b, struct row *row, enum row_state state)
 {
 	int index = (int)(row - b->rows);
@@ -33,21 +44,26 @@ void batch_set_state(struct batch *b, struct row *row, enum row_state state)
 		state = ROW_SETTLED;
 	b->in_state[row->state]--;
 	b->in_state[state]++;
-	if (row->is_alone)
+	if (row->is_alone) {
 		b->alone += is_open(state) - is_open(row->state);
+		b->alone_waiting += (state == ROW_WAITING) - (row->state == ROW_WAITING);
+	}
 	row->state = state;
 	if (state == ROW_WAITING && index < b->first_waiting)
 		b->first_waiting = index;
-	while (b->first_waiting < b->count &&
-	       b->rows[b->first_waiting].state != ROW_WAITING)
-		b->first_waiting++;
+	if (state == ROW_WAITING && index < b->first_other)
+		b->first_other = index;
+	find_first(b);
 }
 
 void batch_set_alone(struct batch *b, struct row *row)
 {
-	if (!row->is_alone && is_open(row->state))
-		b->alone++;
+	if (!row->is_alone) {
+		b->alone += is_open(row->state);
+		b->alone_waiting += row->state == ROW_WAITING;
+	}
 	row->is_alone = true;
+	find_first(b);
 }
 
 void batch_move_all(struct batch *b, enum row_state from, enum row_state to)

@@ -73,7 +73,9 @@ struct batch {
 	/* Kept by batch_set_state(), so that nobody has to walk the rows. */
 	int in_state[ROW_SETTLED + 1];
 	int first_waiting; /* no row before it is WAITING */
+	int first_other;   /* no row before it is WAITING without is_alone */
 	int alone;         /* rows with is_alone and without a fate */
+	int alone_waiting; /* those of them that are WAITING */
 };
 
 void batch_free(struct batch *b); /* NULL is legal */

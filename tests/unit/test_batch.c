@@ -134,7 +134,7 @@ START_TEST(random_changes_keep_the_counters_true)
 	for (int step = 0; step < 5000; step++) {
 		struct row *row = &b->rows[random() % ROWS];
 		int in_state[ROW_SETTLED + 1] = {0};
-		int alone = 0, first = ROWS;
+		int alone = 0, waiting = 0, first = ROWS, other = ROWS;
 
 		if (random() % 200)
 			batch_set_state(b, row,
@@ -146,11 +146,17 @@ START_TEST(random_changes_keep_the_counters_true)
 
 			in_state[state]++;
 			alone += b->rows[i].is_alone && state <= ROW_IN_FLIGHT;
-			first = state == ROW_WAITING ? i : first;
+			if (state != ROW_WAITING)
+				continue;
+			first = i;
+			other = b->rows[i].is_alone ? other : i;
+			waiting += b->rows[i].is_alone;
 		}
 		ck_assert_mem_eq(b->in_state, in_state, sizeof(in_state));
 		ck_assert_int_eq(b->alone, alone);
+		ck_assert_int_eq(b->alone_waiting, waiting);
 		ck_assert_int_eq(b->first_waiting, first);
+		ck_assert_int_eq(b->first_other, other);
 	}
 }
 END_TEST

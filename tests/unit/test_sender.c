@@ -745,6 +745,69 @@ START_TEST(a_row_of_our_own_needs_no_name)
 }
 END_TEST
 
+/* --- taking turns --- */
+
+START_TEST(rows_that_go_alone_and_the_others_take_turns)
+{
+	struct batch *b = add(1, 1, 3);
+
+	for (int i = 0; i < 3; i++)
+		batch_set_alone(b, &b->rows[i]);
+	add(2, 11, 2);
+	ck_assert_str_eq(publish(), "1");
+	fake_clock_advance(300);
+	ck_assert_str_eq(publish(), "");
+	confirm(1, VERDICT_SENT, "");
+	ck_assert_str_eq(publish(), "11 12");
+	add(3, 21, 1);
+	fake_clock_advance(100);
+	ck_assert_str_eq(publish(), "21");
+	add(4, 31, 1);
+	fake_clock_advance(200);
+	ck_assert_str_eq(publish(), "");
+	confirm_all(VERDICT_SENT);
+	ck_assert_str_eq(publish(), "2");
+	confirm(2, VERDICT_SENT, "");
+	ck_assert_str_eq(publish(), "3");
+	confirm(3, VERDICT_SENT, "");
+	ck_assert_str_eq(publish(), "31");
+}
+END_TEST
+
+START_TEST(with_no_others_rows_go_alone_without_a_break)
+{
+	struct batch *b = add(1, 1, 3);
+
+	for (int i = 0; i < 3; i++)
+		batch_set_alone(b, &b->rows[i]);
+	for (int i = 1; i <= 3; i++) {
+		fake_clock_advance(300);
+		publish();
+		ck_assert_int_eq(row_of(i)->state, ROW_IN_FLIGHT);
+		confirm(i, VERDICT_SENT, "");
+	}
+}
+END_TEST
+
+/* It would be blamed for a death while others are published. */
+START_TEST(a_row_that_is_being_named_is_not_overtaken)
+{
+	struct batch *b = add(1, 1, 1);
+
+	b->is_adopted = true;
+	batch_set_alone(b, &b->rows[0]);
+	add(2, 11, 1);
+	ck_assert_str_eq(publish(), "");
+	ck_assert_ptr_eq(sender_unnamed(&s, &b), &b->rows[0]);
+	fake_clock_advance(300);
+	ck_assert_str_eq(publish(), "");
+	b->publishing_id = 1;
+	ck_assert_str_eq(publish(), "1");
+	confirm(1, VERDICT_SENT, "");
+	ck_assert_str_eq(publish(), "11");
+}
+END_TEST
+
 /* --- parked destinations --- */
 
 /* Returned until the destination is parked; a second batch of `count` rows is in hand then. */
@@ -880,6 +943,9 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, an_adopted_row_is_named_before_it_is_published);
 	tcase_add_test(tc, no_row_needs_a_name_while_the_broker_takes_none);
 	tcase_add_test(tc, a_row_of_our_own_needs_no_name);
+	tcase_add_test(tc, rows_that_go_alone_and_the_others_take_turns);
+	tcase_add_test(tc, with_no_others_rows_go_alone_without_a_break);
+	tcase_add_test(tc, a_row_that_is_being_named_is_not_overtaken);
 	tcase_add_test(
 		tc, rows_for_a_parked_destination_are_let_go_uncharged_and_others_go_on);
 	tcase_add_test(tc, letting_go_takes_no_room_in_the_window);

@@ -260,33 +260,75 @@ START_TEST(three_open_batches_are_enough)
 }
 END_TEST
 
-START_TEST(nothing_is_claimed_while_a_row_must_go_alone)
+/* Three batches may be held up by rows that go alone; new messages shall not be. */
+START_TEST(beside_rows_that_go_alone_there_is_room_for_one_batch_more)
 {
-	struct batch *b;
-
 	skip_adopt();
-	b = claim_rows(1, 2);
-	batch_set_alone(b, &b->rows[1]);
+	for (int i = 0; i < 3; i++)
+		claim_rows(10 * i + 1, 2);
 	t.appetite = APPETITE_AWAKE;
 	ck_assert(!begin());
-	decide(b, 1, 1, FATE_SENT);
+	batch_set_alone(work.batches[0], &work.batches[0]->rows[1]);
 	ck_assert(begin());
+	ck_assert_int_eq(db->last.claim_limit, BATCH);
 }
 END_TEST
 
-/* Asleep with a row alone in flight: its poll cannot be served, so it must not be due. */
+START_TEST(what_goes_alone_is_taken_on_one_batch_at_a_time)
+{
+	struct batch *b;
+
+	skip_adopt();
+	fake_database_insert(101, 4, clock_ms());
+	fake_database_dead_claim(101, 2, 0);
+	fake_database_dead_claim(103, 2, 0);
+	b = claim_rows(1, 2);
+	batch_set_alone(b, &b->rows[0]);
+	fake_clock_advance(10000);
+	turn_all();
+	ck_assert_int_eq(work.count, 1);
+	ck_assert_int_eq(t.appetite, APPETITE_ASLEEP);
+	decide_all(b, FATE_SENT);
+	fake_clock_advance(POLL_MS);
+	turn_all();
+	ck_assert_int_eq(work.count, 1);
+	ck_assert(work.batches[0]->is_adopted);
+	decide_all(work.batches[0], FATE_SENT);
+	fake_clock_advance(POLL_MS);
+	turn_all();
+	ck_assert_uint_eq(counts.claims_adopted, 2);
+}
+END_TEST
+
+/* Asleep with no room: its poll cannot be served, so it must not be due. */
 START_TEST(a_poll_that_could_not_claim_is_not_due)
+{
+	skip_adopt();
+	for (int i = 0; i < 3; i++)
+		claim_rows(10 * i + 1, 2);
+	t.appetite = APPETITE_ASLEEP;
+	t.sleep_until_ms = clock_ms();
+	ck_assert(!begin());
+	ck_assert_int_gt(turns_due_ms(&t), clock_ms());
+}
+END_TEST
+
+START_TEST(with_a_row_that_goes_alone_no_probe_is_due)
 {
 	struct batch *b;
 
 	skip_adopt();
 	b = claim_rows(1, 2);
-	turn_all();
-	ck_assert_int_eq(t.appetite, APPETITE_ASLEEP);
 	batch_set_alone(b, &b->rows[0]);
-	fake_clock_advance(POLL_MS + 1);
+	parking_refused(&work.parking, &b->rows[0].message, VERDICT_REFUSED, "404",
+			false);
+	work.parking.count = 1;
+	turn_all();
+	fake_clock_advance(t.sleep_until_ms - clock_ms() - 1);
+	work.parking.parked[0].probe_at_ms = clock_ms();
 	ck_assert(!begin());
 	ck_assert_int_gt(turns_due_ms(&t), clock_ms());
+	work.parking.count = 0;
 }
 END_TEST
 
@@ -1019,6 +1061,32 @@ START_TEST(naming_a_row_settles_the_one_before_and_keeps_the_claim)
 }
 END_TEST
 
+/* Others have their turn now: if the relay dies meanwhile, that is not about this row. */
+START_TEST(a_name_that_is_not_followed_by_another_is_taken_back)
+{
+	struct batch *b;
+
+	fake_database_insert(1, 3, clock_ms());
+	fake_database_dead_claim(1, 3, 0);
+	ck_assert(turn());
+	b = work.batches[0];
+	unnamed_batch = b;
+	unnamed = &b->rows[0];
+	ck_assert(turn());
+	ck_assert_int_eq(fake_database_claim(1)->publishing_id, 1);
+	unnamed = NULL;
+	batch_set_state(b, &b->rows[0], ROW_IN_FLIGHT);
+	turn();
+	ck_assert_int_eq(fake_database_claim(1)->publishing_id, 1);
+	decide(b, 0, 1, FATE_SENT);
+	ck_assert(turn());
+	ck_assert_int_eq(fake_database_claim(1)->publishing_id, 0);
+	ck_assert_int_eq(fake_database_row(1)->status, FAKE_SENT);
+	turn_all();
+	ck_assert_int_eq(b->in_state[ROW_WAITING], 2);
+}
+END_TEST
+
 START_TEST(a_row_that_cannot_be_named_is_given_up_with_its_claim)
 {
 	struct batch *b;
@@ -1309,7 +1377,9 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, a_full_batch_means_more_and_a_smaller_one_means_a_last_look);
 	tcase_add_test(tc, a_batch_cut_short_by_its_bytes_means_more);
 	tcase_add_test(tc, three_open_batches_are_enough);
-	tcase_add_test(tc, nothing_is_claimed_while_a_row_must_go_alone);
+	tcase_add_test(tc, beside_rows_that_go_alone_there_is_room_for_one_batch_more);
+	tcase_add_test(tc, what_goes_alone_is_taken_on_one_batch_at_a_time);
+	tcase_add_test(tc, with_a_row_that_goes_alone_no_probe_is_due);
 	tcase_add_test(tc, a_poll_that_could_not_claim_is_not_due);
 	tcase_add_test(tc, reading_begins_at_the_low_water_mark_but_for_once_a_second);
 	tcase_add_test(tc, a_look_that_finds_due_rows_reads_all_from_the_beginning);
@@ -1349,6 +1419,7 @@ Suite *unit_suite(void)
 			    sizeof(deaths) / sizeof(deaths[0]));
 	tcase_add_test(tc, a_named_row_that_is_not_there_any_more_is_no_trouble);
 	tcase_add_test(tc, naming_a_row_settles_the_one_before_and_keeps_the_claim);
+	tcase_add_test(tc, a_name_that_is_not_followed_by_another_is_taken_back);
 	tcase_add_test(tc, a_row_that_cannot_be_named_is_given_up_with_its_claim);
 	tcase_add_test(tc, a_naming_whose_answer_is_lost_charges_nobody_twice);
 	tcase_add_test(tc, a_claim_that_comes_back_belongs_to_its_new_batch_alone);

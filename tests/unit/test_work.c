@@ -14,8 +14,9 @@ static void teardown(void)
 	work_release(&w);
 }
 
-/* Publishes as the sender does, until there is nothing to; returns the ids in order. */
-static const char *publish_all(int limit)
+/* Publishes until there is nothing to; returns the ids in order. */
+static const char *publish_by(struct row *(*next)(struct work *, struct batch **),
+			      int limit)
 {
 	static char ids[256];
 	struct batch *b;
@@ -23,12 +24,22 @@ static const char *publish_all(int limit)
 	size_t used = 0;
 
 	ids[0] = '\0';
-	while (limit-- > 0 && (row = work_next(&w, &b))) {
+	while (limit-- > 0 && (row = next(&w, &b))) {
 		used += (size_t)snprintf(ids + used, sizeof(ids) - used, "%s%lld",
 					 used ? " " : "", (long long)row->id);
 		batch_set_state(b, row, ROW_IN_FLIGHT);
 	}
 	return ids;
+}
+
+static const char *publish_others(int limit)
+{
+	return publish_by(work_next_other, limit);
+}
+
+static const char *publish_alone(void)
+{
+	return publish_by(work_next_alone, 99);
 }
 
 static struct row *row_at(int batch, int index)
@@ -45,7 +56,9 @@ START_TEST(without_batches_there_is_nothing_to_do)
 {
 	struct batch *b;
 
-	ck_assert_ptr_null(work_next(&w, &b));
+	ck_assert_ptr_null(work_next_alone(&w, &b));
+	ck_assert_ptr_null(work_next_other(&w, &b));
+	ck_assert(!work_has_others(&w));
 	ck_assert_int_eq(work_open_batches(&w), 0);
 	ck_assert_int_eq(work_in_flight(&w), 0);
 	ck_assert(!work_has_alone(&w));
@@ -56,7 +69,7 @@ START_TEST(rows_go_in_the_order_of_batches_and_places)
 {
 	work_add(&w, fake_batch(1, 10, 3));
 	work_add(&w, fake_batch(2, 20, 2));
-	ck_assert_str_eq(publish_all(99), "10 11 12 20 21");
+	ck_assert_str_eq(publish_others(99), "10 11 12 20 21");
 	ck_assert_int_eq(work_in_flight(&w), 5);
 }
 END_TEST
@@ -65,9 +78,9 @@ START_TEST(a_row_that_waits_again_goes_before_later_ones)
 {
 	work_add(&w, fake_batch(1, 10, 3));
 	work_add(&w, fake_batch(2, 20, 2));
-	publish_all(4);
+	publish_others(4);
 	batch_set_state(w.batches[0], row_at(0, 1), ROW_WAITING);
-	ck_assert_str_eq(publish_all(99), "11 21");
+	ck_assert_str_eq(publish_others(99), "11 21");
 }
 END_TEST
 
@@ -77,7 +90,7 @@ START_TEST(a_batch_is_open_until_all_its_rows_have_a_fate)
 	work_add(&w, fake_batch(2, 20, 2));
 	work_add(&w, fake_batch(3, 30, 0));
 	ck_assert_int_eq(work_open_batches(&w), 2);
-	publish_all(2);
+	publish_others(2);
 	decide(0, 0);
 	ck_assert_int_eq(work_open_batches(&w), 1);
 	decide(1, 0);
@@ -91,18 +104,19 @@ START_TEST(a_row_that_goes_alone_waits_until_nothing_is_in_flight)
 {
 	work_add(&w, fake_batch(1, 10, 2));
 	work_add(&w, fake_batch(2, 20, 3));
-	publish_all(3);
+	publish_others(3);
 	batch_set_alone(w.batches[1], row_at(1, 1));
 	ck_assert(work_has_alone(&w));
-	ck_assert_str_eq(publish_all(99), "");
+	ck_assert_str_eq(publish_alone(), "");
 	decide(0, 0);
 	decide(0, 1);
-	ck_assert_str_eq(publish_all(99), "");
+	ck_assert_str_eq(publish_alone(), "");
 	decide(1, 0);
-	ck_assert_str_eq(publish_all(99), "21");
+	ck_assert_str_eq(publish_alone(), "21");
 	decide(1, 1);
 	ck_assert(!work_has_alone(&w));
-	ck_assert_str_eq(publish_all(99), "22");
+	ck_assert_str_eq(publish_others(99), "22");
+	ck_assert(!work_has_others(&w));
 }
 END_TEST
 
@@ -112,11 +126,30 @@ START_TEST(rows_alone_go_one_by_one_over_all_batches)
 	work_add(&w, fake_batch(2, 20, 2));
 	batch_set_alone(w.batches[0], row_at(0, 2));
 	batch_set_alone(w.batches[1], row_at(1, 0));
-	ck_assert_str_eq(publish_all(99), "12");
+	ck_assert_str_eq(publish_alone(), "12");
 	decide(0, 2);
-	ck_assert_str_eq(publish_all(99), "20");
+	ck_assert_str_eq(publish_alone(), "20");
 	decide(1, 0);
-	ck_assert_str_eq(publish_all(99), "10 11 21");
+	ck_assert_str_eq(publish_alone(), "");
+	ck_assert_str_eq(publish_others(99), "10 11 21");
+}
+END_TEST
+
+START_TEST(the_others_go_round_rows_that_go_alone)
+{
+	work_add(&w, fake_batch(1, 10, 3));
+	work_add(&w, fake_batch(2, 20, 2));
+	batch_set_alone(w.batches[0], row_at(0, 0));
+	batch_set_alone(w.batches[1], row_at(1, 0));
+	batch_set_alone(w.batches[1], row_at(1, 1));
+	ck_assert_str_eq(publish_others(99), "11 12");
+	ck_assert(!work_has_others(&w));
+	batch_set_state(w.batches[0], row_at(0, 1), ROW_WAITING);
+	ck_assert(work_has_others(&w));
+	ck_assert_str_eq(publish_others(99), "11");
+	batch_set_state(w.batches[0], row_at(0, 1), ROW_WAITING);
+	batch_set_alone(w.batches[0], row_at(0, 1));
+	ck_assert_str_eq(publish_others(99), "");
 }
 END_TEST
 
@@ -160,7 +193,7 @@ START_TEST(the_others_keep_their_order_when_one_is_removed)
 	for (uint32_t turn = 1; turn <= WORK_BATCHES_MAX; turn++)
 		work_add(&w, fake_batch(turn, 10 * turn, 1));
 	work_remove(&w, w.batches[1]);
-	ck_assert_str_eq(publish_all(99), "10 30 40");
+	ck_assert_str_eq(publish_others(99), "10 30 40");
 	work_remove(&w, w.batches[2]);
 	work_remove(&w, w.batches[0]);
 	ck_assert_int_eq(w.count, 1);
@@ -180,6 +213,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, a_batch_is_open_until_all_its_rows_have_a_fate);
 	tcase_add_test(tc, a_row_that_goes_alone_waits_until_nothing_is_in_flight);
 	tcase_add_test(tc, rows_alone_go_one_by_one_over_all_batches);
+	tcase_add_test(tc, the_others_go_round_rows_that_go_alone);
 	tcase_add_test(tc, a_tag_finds_its_row_and_no_other);
 	tcase_add_test(tc, a_tag_of_what_is_not_in_hand_finds_nothing);
 	tcase_add_test(tc, the_others_keep_their_order_when_one_is_removed);
