@@ -177,8 +177,8 @@ static void advance_phase(struct relay *r)
 	if (r->phase == PHASE_RUNNING && r->until_empty) {
 		/* Rows of a parked destination wait, and no one knows for how long. */
 		if (r->turns.is_empty)
-			begin_drain(r, r->work.parking.count ? RELAY_UNAVAILABLE
-							     : RELAY_STOPPED);
+			begin_drain(r, r->turns.has_parked ? RELAY_UNAVAILABLE
+							   : RELAY_STOPPED);
 		else if (is_unavailable(r))
 			begin_drain(r, RELAY_UNAVAILABLE);
 	}

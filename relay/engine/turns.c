@@ -211,7 +211,9 @@ static void plan_claim(struct turns *t, int64_t now_ms)
 	} else if (t->appetite == APPETITE_DROWSY &&
 		   !(t->settings.until_empty && t->work->count)) {
 		turn->peek = true;
-		turn->full_read = now_ms >= t->full_peek_at_ms;
+		turn->full_read = now_ms >= t->full_peek_at_ms || t->asks_parked;
+		if (t->asks_parked)
+			turn->around_count = 0;
 		turn->sleep = t->settings.wants_bell;
 	}
 }
@@ -481,6 +483,21 @@ static void take_adopted(struct turns *t)
 	work_add(t->work, b);
 }
 
+/* Before a run ends because nothing is due: not even for a parked destination? */
+static bool asks_for_parked(struct turns *t)
+{
+	t->asks_parked =
+		t->settings.until_empty && t->work->parking.count && t->work->count == 0;
+	return t->asks_parked;
+}
+
+static void take_last_look(struct turns *t)
+{
+	t->asks_parked = false;
+	t->has_parked = t->turn.next_due_ms == 0;
+	t->is_empty = true;
+}
+
 static void take_peek(struct turns *t)
 {
 	const struct store_turn *turn = &t->turn;
@@ -497,6 +514,8 @@ static void take_peek(struct turns *t)
 		t->full_read = t->full_read || turn->full_read;
 		return;
 	}
+	if (asks_for_parked(t))
+		return;
 	t->is_empty = t->work->count == 0;
 	if (turn->bell == STORE_BELL_WRITERS) {
 		pause_shortly(t);
@@ -527,7 +546,9 @@ static void take_answers(struct turns *t)
 		take_claimed(t);
 	if (t->turn.probe)
 		take_probe(t);
-	if (t->turn.peek)
+	if (t->turn.peek && t->asks_parked)
+		take_last_look(t);
+	else if (t->turn.peek)
 		take_peek(t);
 }
 

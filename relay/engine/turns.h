@@ -59,8 +59,10 @@ struct turns {
 	uint64_t resumed;        /* destinations whose rows were looked for again */
 	int64_t adopt_at_ms;
 	bool may_claim;
-	bool is_empty; /* at the last look nothing was due, in hand, or left by a dead
+	bool is_empty;   /* at the last look nothing was due, in hand, or left by a dead
 			  relay */
+	bool has_parked; /* until_empty and is_empty: but for rows of parked destinations */
+	bool asks_parked; /* the look under way is for those */
 };
 
 void turns_init(struct turns *t, const struct turns_settings *settings,

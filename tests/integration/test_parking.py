@@ -1,6 +1,6 @@
 """A destination that refuses row after row is parked, so that no bad deploy fails a whole table."""
 
-from harness import wait_until
+from harness import merge, wait_until
 
 
 def insert(database, exchange, count, key="order.message"):
@@ -94,3 +94,13 @@ def test_a_run_until_empty_does_not_call_a_parked_destination_empty(database, br
     relay.run_until_empty(check=69)
     assert database.statuses() == {"sending": 100, "sent": 10}
     assert broker.count(queue) == 10
+
+
+def test_a_run_until_empty_is_done_when_what_is_parked_is_not_due(database, broker, relay):
+    queue = broker.queue(broker.exchange(), "good")
+    insert(database, broker.prefix + "exchange", 150, key="typo")
+    relay.configure(merge(relay.config, {"retry": {"first_delay": "1h", "max_delay": "1h"}}))
+    relay.run_until_empty()
+    assert relay.events("destination parked")
+    assert database.attempts() == {1: 150}
+    assert broker.count(queue) == 0

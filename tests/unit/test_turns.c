@@ -1329,6 +1329,34 @@ START_TEST(nothing_is_probed_while_the_broker_takes_nothing)
 }
 END_TEST
 
+static void run_until_empty(void)
+{
+	t.settings.until_empty = true;
+	t.settings.wants_bell = false;
+	skip_adopt();
+	park();
+	work.parking.parked[0].probe_at_ms = CLOCK_NEVER;
+	for (int i = 0; i < 10 && !t.is_empty; i++)
+		turn();
+	ck_assert(t.is_empty);
+}
+
+START_TEST(a_run_until_empty_tells_that_rows_of_a_parked_destination_are_left)
+{
+	fake_database_insert(1, 3, clock_ms());
+	run_until_empty();
+	ck_assert(t.has_parked);
+}
+END_TEST
+
+START_TEST(parked_rows_that_are_not_due_do_not_matter_to_a_run_until_empty)
+{
+	fake_database_insert(1, 3, clock_ms() + 60000);
+	run_until_empty();
+	ck_assert(!t.has_parked);
+}
+END_TEST
+
 START_TEST(a_resumed_destination_is_read_from_the_beginning_at_once)
 {
 	skip_adopt();
@@ -1432,6 +1460,10 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, where_all_are_at_their_last_attempt_one_of_them_is_the_probe);
 	tcase_add_test(tc, a_probe_with_nothing_due_is_tried_again_later);
 	tcase_add_test(tc, nothing_is_probed_while_the_broker_takes_nothing);
+	tcase_add_test(
+		tc, a_run_until_empty_tells_that_rows_of_a_parked_destination_are_left);
+	tcase_add_test(tc,
+		       parked_rows_that_are_not_due_do_not_matter_to_a_run_until_empty);
 	tcase_add_test(tc, a_resumed_destination_is_read_from_the_beginning_at_once);
 	tcase_add_test(tc, a_look_from_the_beginning_that_took_long_is_not_repeated_soon);
 	suite_add_tcase(suite, tc);
