@@ -103,6 +103,11 @@ test: ## all tests, on private servers
 test-fault: ## all fault scenarios, which take long; writes tests/fault/RESULTS.md
 	@sh tests/run.sh all-faults
 
+.PHONY: mutants
+mutants: ## the relay with one mistake at a time: the tests must find each
+	@sh deploy/packages.sh build servers tests
+	@/usr/bin/python3 tests/mutants/run.py $(MUTANTS)
+
 .PHONY: bench
 bench: ## how fast a backlog drains, against a bare publisher
 	@sh tests/bench/backlog.sh

@@ -154,6 +154,63 @@ def test_the_claim_of_a_living_relay_is_not_adopted(database, broker, make_relay
         assert not second.events("claim adopted from a dead relay")
 
 
+@pytest.fixture
+def proxy(database):
+    with Proxy.before(database.url) as proxy:
+        yield proxy
+
+
+@pytest.mark.scenario(fault="a relay loses the database, and another adopts its claim meanwhile",
+                      expected="back again it leaves those rows alone")
+def test_a_relay_that_reconnects_leaves_its_adopted_claim_alone(database, make_relay, proxy):
+    for _ in range(3):
+        database.insert()
+    with Peer() as one, Peer() as two:
+        first = make_relay(quick_config(proxy.url(database.url), one.url)).start()
+        wait_until(lambda: len(one.published) == 3, what="three publishes")
+        proxy.refuse()
+        proxy.reset()
+        second = make_relay(quick_config(database.url, two.url)).start()
+        wait_until(lambda: two.published, what="a publish by the second")
+        proxy.heal()
+        first.wait_for("connected", side="database", count=2)
+        for publish in list(one.published):  # too late
+            publish.ack()
+        two.on_publish = lambda publish: publish.ack()
+        two.published[0].ack()
+        database.wait_for_statuses(sent=3)
+        first.stop()
+        second.stop()
+        assert [relay.events("stopped")[0]["sent"] for relay in (first, second)] == [0, 3]
+        assert database.attempts() == {0: 3} and claims(database) == 0
+
+
+@pytest.mark.scenario(fault="acks are withheld while a relay has several claims",
+                      expected="it claims no row twice")
+def test_a_relay_with_several_claims_in_hand_claims_no_row_twice(database, make_relay):
+    for _ in range(20):
+        database.insert()
+    with Peer() as peer:
+        relay = make_relay(merge(quick_config(database.url, peer.url),
+                                 {"relay": {"batch_size": 2}})).start()
+        wait_until(lambda: len(peer.published) >= 6, what="three batches in flight")
+        # A second renewal is long enough for the next claim to read from the very beginning.
+        for _ in range(2):
+            leases = database.query("SELECT lease_until FROM message_log_claim ORDER BY claim_id")
+            wait_until(lambda: leases != database.query(
+                "SELECT lease_until FROM message_log_claim ORDER BY claim_id"), what="a renewal")
+        # The newest batch makes room for another claim, while the older ones are still there.
+        for publish in peer.published[4:]:
+            publish.ack()
+        wait_until(lambda: len(peer.published) >= 8, what="a further batch")
+        peer.on_publish = lambda publish: publish.ack()
+        for publish in list(peer.published):
+            publish.ack()
+        database.wait_for_statuses(sent=20)
+        relay.stop()
+        assert len({publish.message_id for publish in peer.published}) == len(peer.published) == 20
+
+
 @pytest.mark.scenario(fault="a relay is stopped for longer than its lease, verdicts in hand",
                       expected="its rows are adopted; when it comes back it changes nothing")
 def test_a_relay_that_comes_back_after_its_lease_changes_nothing(
@@ -179,12 +236,6 @@ def test_a_relay_that_comes_back_after_its_lease_changes_nothing(
         second.stop()
         assert first.events("stopped")[0]["sent"] == 0
         assert claims(database) == 0
-
-
-@pytest.fixture
-def proxy(database):
-    with Proxy.before(database.url) as proxy:
-        yield proxy
 
 
 def lose_the_answer(relay, proxy, is_committed):
