@@ -95,13 +95,15 @@ help: ## this list
 
 # --- demo and tests --------------------------------------------------------------------------
 
-.PHONY: demo test test-fault
+.PHONY: demo test test-fault soak
 demo: ## the main job on private servers, on the terminal
 	@sh deploy/demo.sh
 test: ## all tests, on private servers
 	@sh tests/run.sh
 test-fault: ## all fault scenarios, which take long; writes tests/fault/RESULTS.md
 	@sh tests/run.sh all-faults
+soak: ## random faults for MINUTES (10), drawn by SEED; writes tests/fault/RESULTS.md
+	@sh tests/run.sh soak --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 
 .PHONY: mutants
 mutants: ## the relay with one mistake at a time: the tests must find each

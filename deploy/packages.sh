@@ -30,6 +30,7 @@ tests    python3-pytest-xdist integration tests, several at a time
 tests    python3-psycopg2  integration tests
 tests    python3-pika      integration tests
 tests    faketime          a wall clock that jumps
+tests    pgbouncer         fault tests: a pooler in between
 lint     cppcheck          static checks
 lint     clang             static checks
 lint     clang-tidy        static checks

@@ -6,6 +6,7 @@
 #   sh tests/run.sh integration [pytest argument…]  for example: -k poison -x
 #   sh tests/run.sh fault [pytest argument…]        a chosen subset of the fault scenarios
 #   sh tests/run.sh all-faults [pytest argument…]   all of them; writes tests/fault/RESULTS.md
+#   sh tests/run.sh soak [--minutes N] [--seed N]   random faults; writes the same
 #
 # Unit tests run four times: as released, with the address and undefined-behaviour sanitizers, with
 # the thread sanitizer, and under valgrind. The last two take only the suites where they see what
@@ -165,6 +166,17 @@ all_faults() {
     against_servers 7200 --results -m "scenario or quick" tests/fault tests/integration "$@"
 }
 
+soak() {
+    title "soak"
+    build "" all
+    if TMPDIR=$scratch PYTHONDONTWRITEBYTECODE=1 \
+        /usr/bin/python3 tests/fault/soak.py "$@" </dev/null; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+    fi
+}
+
 count_pytest() {
     # shellcheck disable=SC2046
     set -- "$1" $(/usr/bin/python3 - "$scratch/junit.xml" <<'END'
@@ -186,7 +198,7 @@ END
 what=${1-}
 [ $# = 0 ] || shift
 case $what in
-"" | unit | integration | fault | all-faults) ;;
+"" | unit | integration | fault | all-faults | soak) ;;
 *)
     sed -n '2,/^set/{/^#/s/^# \{0,1\}//p;}' "$0"
     exit 64 ;;

@@ -74,6 +74,15 @@ def test_rows_that_are_deleted_when_sent_are_not_missed():
     assert "lost" in check([], [writer("a")], [], deletes_sent=True).problems()
 
 
+def test_what_an_asynchronous_standby_lacks_is_the_databases_loss_only_near_the_failover():
+    one = writer("ab", unknown="u")
+    one.times = {"a": 100, "b": 50, "u": 101}
+    report = check([row("b")], [one], got("a", "b", "u"), forgotten=101)
+    assert report.problems() == {} and report.forgotten == {"a", "u"}
+    problems = check([], [one], got("a", "b", "u"), forgotten=101).problems()
+    assert problems == {"vanished": ["b"]}
+
+
 def test_charged_rows_are_counted():
     report = check([row("a", try_count=2), row("b")], [writer("ab")], got("a", "b"))
     assert report.charged == 1 and report.attempts == {0: 1, 2: 1}

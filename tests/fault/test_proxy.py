@@ -206,6 +206,25 @@ def test_a_cut_into_a_blackhole_leaves_other_connections_alone(client, proxy):
         assert receive(other, 4) == b"fine"
 
 
+def test_a_cut_into_a_pause_holds_the_rest_until_it_is_healed(client, echo, proxy):
+    proxy.cut(UP, behind=b"BEGIN", how="pause")
+    client.sendall(b"BEGIN; COMMIT")
+    assert receive(client, 5) == b"BEGIN"
+    assert is_silent(client)
+    proxy.heal()
+    assert receive(client, 8) == b"; COMMIT"
+
+
+def test_new_connections_go_where_the_proxy_points_now(client, echo, proxy):
+    other = Echo()
+    proxy.point_at(f"postgresql://127.0.0.1:{other.port}/x")
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as fresh:
+        fresh.sendall(b"moved")
+        assert receive(fresh, 5) == b"moved"
+    assert bytes(other.got) == b"moved"
+    other.listener.close()
+
+
 def test_who_refuses_lets_nobody_in_and_keeps_whom_it_has(client, proxy):
     proxy.refuse()
     with pytest.raises(ConnectionRefusedError):

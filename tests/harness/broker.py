@@ -108,10 +108,10 @@ class Broker:
         wait_until(lambda: self.count(queue) == count, timeout,
                    what=lambda: f"{count} messages in {queue}, but {self.count(queue)}")
 
-    def drain(self, queue, count=None, timeout=15):
+    def drain(self, queue, count=None, timeout=15, keep=lambda message: message):
         """Takes `count` messages out of the queue, waiting for them, or all that are there.
 
-        A queue that holds more than `count` keeps the rest.
+        A queue that holds more than `count` keeps the rest. `keep`: what of a message to return.
         """
         wanted = self.count(queue) if count is None else count
         channel = self.connect().channel()
@@ -123,7 +123,7 @@ class Broker:
                 for method, properties, body in channel.consume(queue, inactivity_timeout=0.1):
                     if method is None:
                         break
-                    messages.append(_message(method, properties, body))
+                    messages.append(keep(_message(method, properties, body)))
                     if len(messages) % 500 == 0 or len(messages) == wanted:
                         channel.basic_ack(method.delivery_tag, multiple=True)
                     if len(messages) == wanted:

@@ -1,6 +1,8 @@
 import collections
 import dataclasses
 
+REPLICATION_LAG = 5  # seconds
+
 
 @dataclasses.dataclass
 class Report:
@@ -16,6 +18,7 @@ class Report:
     duplicated: set  # delivered more than once
     copies: int  # deliveries beyond the first of each
     unexplained: set  # duplicated, though settled before, or committed after, every fault
+    forgotten: set  # by the database: committed or delivered, and not in the table any more
     recovered: set  # the answer of their COMMIT was lost; delivered
     statuses: dict
     attempts: dict  # charged attempts -> rows
@@ -32,14 +35,15 @@ class Report:
         return {name: sorted(getattr(self, name))[:5] for name in names if getattr(self, name)}
 
 
-def check(rows, writers, received, faults=(), deletes_sent=False):
+def check(rows, writers, received, faults=(), deletes_sent=False, forgotten=None):
     """Compares what the writers know, what stands in the table, and what came out of the broker,
     as Jepsen's checker of a total queue does. It asks the relay nothing.
 
     `rows`: the table, as dictionaries with message_id, status, try_count, created_at and
     updated_at (seconds). `writers`: with committed, unknown and rolled_back. `received`: pairs of
     message_id and hash. `faults`: pairs of wall clock times (begin, end); a duplicate must have
-    been committed before the end and not yet settled at the begin of one of them.
+    been committed before the end and not yet settled at the begin of one of them. `forgotten`: a
+    time; the database may have lost rows that were committed from shortly before it on.
     """
     committed, unknown, rolled_back = (_union(writers, name) for name in
                                        ("committed", "unknown", "rolled_back"))
@@ -53,18 +57,23 @@ def check(rows, writers, received, faults=(), deletes_sent=False):
     duplicated = {i for i, count in copies.items() if count > 1}
     # Without a trace in a table that keeps them, an unknown COMMIT did not happen.
     uncommitted = set() if deletes_sent else set(unknown) - set(table)
+    gone = set()
+    if forgotten is not None:
+        times = _union(writers, "times")
+        gone = {i for i in set(known) - set(table) if times[i] > forgotten - REPLICATION_LAG}
     return Report(
         committed=len(committed),
         delivered=len(delivered),
-        lost=set(committed) - delivered - failed - waiting,
+        lost=set(committed) - delivered - failed - waiting - gone,
         unsent=sent - delivered,
-        vanished=set() if deletes_sent else set(committed) - set(table),
+        vanished=set() if deletes_sent else set(committed) - set(table) - gone,
         never_committed=(delivered - set(known)) | (delivered & set(rolled_back)) |
-                        (delivered & uncommitted),
+                        (delivered & (uncommitted - gone)),
         altered={i for i, digest in received if i in known and known[i] != digest},
         duplicated=duplicated,
         copies=sum(copies.values()) - len(copies),
         unexplained={i for i in duplicated if i in table and not _is_explained(table[i], faults)},
+        forgotten=gone,
         recovered=set(unknown) & delivered,
         statuses=dict(collections.Counter(row["status"] for row in rows)),
         attempts=dict(collections.Counter(row["try_count"] for row in rows)),

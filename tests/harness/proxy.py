@@ -80,6 +80,11 @@ class Proxy:
             if each is not None:
                 each.close()
 
+    def point_at(self, url):
+        """From now on new connections go to this server: its address has moved."""
+        host, _, port = _host_and_port(url).rpartition(":")
+        self._server = (host, int(port))
+
     # --- what to do to the connections ---
 
     def pause(self, direction=BOTH):
@@ -118,8 +123,8 @@ class Proxy:
 
     def cut(self, direction, after=None, behind=None, how="reset"):
         """Once, on the first connection that gets there: `after` so many bytes from now on, or
-        right `behind` these bytes. `how`: "reset", "close", or "blackhole" for that connection
-        alone."""
+        right `behind` these bytes. `how`: "reset", "close", or for that connection alone
+        "blackhole" or "pause" (nothing more goes that way)."""
         assert (after is None) != (behind is None)
         with self._changed():
             for link in self._links:
@@ -153,6 +158,8 @@ class Proxy:
             self._clear()
             self.listen()
             for link in list(self._links):
+                for pipe in link.pipes:
+                    pipe.is_paused = False
                 if link.lost_bytes:
                     link.close(_reset)
 
@@ -281,8 +288,9 @@ class _Pipe:
         self.link, self.direction, self.source, self.target = link, direction, source, target
         self.held = collections.deque()  # (when it may go on, bytes)
         self.size = 0
+        self.is_paused = False
         self.at_end = False  # the source said so
-        self.is_ended = source is None  # and the target was told
+        self.is_ended = source is None or target is None  # and the target was told
         self.tokens, self.tokens_at = 0.0, time.monotonic()
         self.restart_count()
 
@@ -297,9 +305,12 @@ class _Pipe:
     def is_hole(self):
         return self.link.is_hole or self.proxy._is_hole
 
+    @property
+    def is_held(self):
+        return self.is_paused or self.direction in self.proxy._paused
+
     def wants_read(self):
-        paused = self.direction in self.proxy._paused
-        return not (self.at_end or paused or self.size >= _HELD), None
+        return not (self.at_end or self.is_held or self.size >= _HELD), None
 
     def read(self):
         data = self.source.recv(_CHUNK)
@@ -316,7 +327,7 @@ class _Pipe:
 
     def wants_write(self):
         """(now?, in how many seconds otherwise)"""
-        if not self.held or self.direction in self.proxy._paused or self.is_ended:
+        if not self.held or self.is_held or self.is_ended:
             return False, None
         if self.is_hole:
             self.held.clear()
@@ -379,7 +390,9 @@ class _Pipe:
 
     def cut(self):
         how, self.proxy._cut = self.proxy._cut[3], None
-        if how == "blackhole":
+        if how == "pause":
+            self.is_paused = True
+        elif how == "blackhole":
             self.link.is_hole = self.link.lost_bytes = True
         else:
             self.link.close(_reset if how == "reset" else socket.socket.close)

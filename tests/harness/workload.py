@@ -35,6 +35,7 @@ class Writer:
         self.committed = {}  # message_id -> hash of the body
         self.unknown = {}  # COMMIT was sent, and its answer never came
         self.rolled_back = {}
+        self.times = {}  # message_id -> wall clock, when that was known
         self.error = None  # of the thread itself: a mistake in a test
         self._random = random.Random(f"{name} {seed}")
         self._count = 0
@@ -101,7 +102,8 @@ class Writer:
                     cursor.execute(
                         "INSERT INTO message_log (message_id, exchange, routing_key, payload)"
                         " VALUES (%s, %s, %s, %s)",
-                        [message_id, self.exchange, self._random.choice(self.routing_keys), body])
+                        [message_id, self._exchange(), self._random.choice(self.routing_keys),
+                         body])
             if keep:
                 known = self.unknown
                 connection.commit()
@@ -115,6 +117,10 @@ class Writer:
             self._connection = None
             self._done.wait(0.1)
         known.update(hashes)
+        self.times.update(dict.fromkeys(hashes, time.time()))
+
+    def _exchange(self):
+        return self.exchange
 
     def _connect(self):
         if self._connection is None:
@@ -189,4 +195,4 @@ class Consumer:
 def received(broker, queue):
     """All that is in the queue, as (message_id, hash of the body), in order: one for each
     publish that the broker took, and so the exact number of copies."""
-    return [(m.message_id, body_hash(m.body)) for m in broker.drain(queue, timeout=120)]
+    return broker.drain(queue, timeout=300, keep=lambda m: (m.message_id, body_hash(m.body)))
