@@ -14,6 +14,7 @@ faults, victims and lengths, and so repeats a run but for its timing.
 import argparse
 import collections
 import contextlib
+import datetime
 import os
 import pathlib
 import random
@@ -37,7 +38,8 @@ from harness.program import RELEASE
 RELAYS = 3
 SURVIVOR = 0  # is paused and reloaded, and never killed
 RATE = 100  # rows a second and writer
-# One row in a hundred goes nowhere, and one in a thousand to an exchange that does not exist.
+# One row in a hundred goes nowhere, and fails. One in a thousand is for an exchange that is not
+# there before the end: it is parked, and arrives then.
 NOWHERE = "nowhere"
 MISSING = "missing.exchange"
 
@@ -239,6 +241,8 @@ class Soak:
                    what=lambda: f"what was there when {names} ended:\n" +
                    "\n".join(relay.log[-1500:] for relay in self.relays))
         self.faults.append((begin, time.time()))
+        self.say(f"  repaired after {healed - begin:.1f} s; then fresh rows within "
+                 f"{self.recoveries[-1]:.1f} s, all older ones within {time.time() - healed:.1f} s")
         for relay in self.relays:
             assert relay.is_running(), relay.log[-3000:]
         time.sleep(self.random.uniform(0, 2))
@@ -249,9 +253,10 @@ class Soak:
 
     def settled_before(self, moment):
         """But for rows that go nowhere, and may be at it for a while."""
-        return not self.ask("""SELECT 1 FROM message_log WHERE status = 'sending' AND
-            try_count = 0 AND created_at < to_timestamp(%s) LIMIT 1""", [moment]) \
-            and self.database.connection
+        left = self.ask("""SELECT count(*) FROM message_log WHERE status = 'sending' AND
+            routing_key = 'key' AND exchange = %s AND created_at < to_timestamp(%s)""",
+                        [self.exchange, moment])
+        return left and not left[0]["count"]
 
     def ask(self, statement, arguments=None):
         try:
@@ -264,7 +269,7 @@ class Soak:
 
     def sample(self, done):
         process = self.relays[SURVIVOR].process.pid
-        while not done.wait(1):
+        while not done.wait(1) and self.relays[SURVIVOR].is_running():
             self.samples.append((time.monotonic() - self.begin,
                                  len(os.listdir(f"/proc/{process}/fd")),
                                  self.relays[SURVIVOR].resident_bytes()))
@@ -295,7 +300,10 @@ class Soak:
             for writer in self.writers:
                 writer.stop()
             self.say("draining")
-            wait_until(self.is_drained, 180, interval=0.2,
+            self.broker = self.broker.reconnected()
+            self.broker.channel.exchange_declare(MISSING, "fanout", durable=True)
+            self.broker.bind(self.queue, MISSING)
+            wait_until(self.is_drained, 300, interval=0.2,
                        what=lambda: f"nothing left: {self.database.statuses()}\n" +
                        "\n".join(relay.log[-1500:] for relay in self.relays))
             done.set()
@@ -312,19 +320,30 @@ class Soak:
             self.database.close()
             return False
 
+    def closed_channels(self):
+        """A row whose exchange is missing makes the broker close the channel, and what was in
+        flight with it is published again: when it came, and when a relay tells of one."""
+        times = [row["at"] for row in self.database.query(
+            """SELECT extract(epoch FROM created_at)::float8 AS at FROM message_log
+                WHERE exchange = %s""", [MISSING])]
+        for relay in self.relays:
+            times += [datetime.datetime.fromisoformat(line["ts"].replace("Z", "+00:00")).timestamp()
+                      for line in relay.events() if "404" in str(line.get("error"))]
+        return [(at - 3, at + 3) for at in times]
+
     def reckon(self, minutes):
         rows = table_of(self.database)
-        report = check(rows, self.writers, received(self.broker.reconnected(), self.queue),
-                       self.faults)
-        bad = {row["message_id"] for row in self.database.query(
-            "SELECT message_id FROM message_log WHERE routing_key = %s OR exchange = %s",
-            [NOWHERE, MISSING])}
+        report = check(rows, self.writers, received(self.broker, self.queue),
+                       self.faults + self.closed_channels())
+        nowhere, missing = ({row["message_id"] for row in self.database.query(
+            f"SELECT message_id FROM message_log WHERE {column} = %s", [value])}
+            for column, value in (("routing_key", NOWHERE), ("exchange", MISSING)))
         charged = {row["message_id"] for row in rows if row["try_count"]}
         files, grown = self.growth()
         wrong = dict(report.problems())
         for name, value in {
-                "charged without being bad": sorted(charged - bad)[:5],
-                "bad and not failed": sorted(bad - report.failed)[:5],
+                "charged without being bad": sorted(charged - nowhere - missing)[:5],
+                "bad and not failed": sorted(nowhere - missing - report.failed)[:5],
                 "failed without three attempts": [row["message_id"] for row in rows if
                                                   (row["status"] == "failed") !=
                                                   (row["try_count"] == 3)][:5],
@@ -338,7 +357,8 @@ class Soak:
                                                        | report.vanished),
             "never committed": len(report.never_committed), "duplicates": report.copies,
             "bad rows, failed after three": len(report.failed),
-            "others charged": len(charged - bad),
+            "others charged": len(charged - nowhere - missing),
+            "parked, then sent": len(missing - report.failed),
             "COMMITs without answer, there": len(report.recovered),
             "seconds to recover, median and longest":
                 f"{statistics.median(self.recoveries):.1f}, {max(self.recoveries):.1f}",
