@@ -120,9 +120,21 @@ def test_a_blackhole_takes_bytes_and_connections_and_delivers_nothing(client, ec
         for connection in (client, late):
             with pytest.raises(ConnectionResetError):  # its stream has a hole
                 connection.recv(1)
+    assert proxy.connections == 0
     with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as fresh:
         fresh.sendall(b"back")
         assert receive(fresh, 4) == b"back"
+
+
+def test_a_client_may_leave_a_blackhole(client, proxy):
+    proxy.blackhole()
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=5) as late:
+        late.sendall(b"gone")
+    wait_until(lambda: proxy.connections == 1, what="the end of the second")
+    client.close()
+    wait_until(lambda: proxy.connections <= 1)
+    proxy.heal()
+    wait_until(lambda: proxy.connections == 0)
 
 
 def test_a_drip_lets_so_many_bytes_pass_in_a_second(client, proxy):

@@ -290,7 +290,7 @@ class _Pipe:
         self.size = 0
         self.is_paused = False
         self.at_end = False  # the source said so
-        self.is_ended = source is None or target is None  # and the target was told
+        self.is_ended = source is None  # and the target was told
         self.tokens, self.tokens_at = 0.0, time.monotonic()
         self.restart_count()
 
@@ -401,7 +401,8 @@ class _Pipe:
         if not self.is_ended:
             self.is_ended = True
             with contextlib.suppress(OSError):
-                self.target.shutdown(socket.SHUT_WR)
+                if self.target is not None:
+                    self.target.shutdown(socket.SHUT_WR)
 
 
 def _reset(end):
