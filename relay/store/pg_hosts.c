@@ -1,6 +1,8 @@
 #include "pg_hosts.h"
 
 #include <libpq-fe.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,6 +39,30 @@ static const char *find(const PQconninfoOption *options, const char *keyword)
 	return NULL;
 }
 
+/*
+ * A "/" or "@" in a password that is not percent-encoded makes a host, a port or a
+ * database of its rest, and libpq's messages would show that.
+ */
+static bool is_ambiguous(const char *url, const PQconninfoOption *options)
+{
+	const char *scheme = strstr(url, "://");
+	const char *port = find(options, "port");
+	const char *at;
+	size_t size;
+
+	if (port && port[strspn(port, "0123456789,")])
+		return true;
+	if (!scheme || scheme - url != (ptrdiff_t)strcspn(url, ":"))
+		return false;
+	url = scheme + 3;
+	size = strcspn(url, "?");
+	at = memchr(url, '@', size);
+	if (!at)
+		return false;
+	return memchr(url, '/', (size_t)(at - url)) ||
+	       memchr(at + 1, '@', size - (size_t)(at + 1 - url));
+}
+
 static char *rotated(const PQconninfoOption *url, const PQconninfoOption *defaults,
 		     const char *keyword, int by)
 {
@@ -57,14 +83,16 @@ int pg_hosts_rotate(struct pg_hosts *out, const char *url, int by, struct error 
 	*out = (struct pg_hosts){0};
 	if (url) {
 		options = PQconninfoParse(url, &problem);
-		if (!options) {
+		if (!options || is_ambiguous(url, options)) {
 			/* The problem may quote the string, and the string may hold a
 			 * password. */
 			PQfreemem(problem);
 			PQconninfoFree(defaults);
+			PQconninfoFree(options);
 			return error_set(err, ERROR_CONFIG,
-					 "neither a PostgreSQL URI nor a key=value "
-					 "string");
+					 "neither a PostgreSQL URI, with special "
+					 "characters percent-encoded (/ is %%2F), nor a "
+					 "key=value string");
 		}
 	}
 	out->host = rotated(options, defaults, "host", by);

@@ -51,6 +51,9 @@ static const struct {
 	{"hostaddr=10.0.0.1,10.0.0.2", 1, NULL, "10.0.0.2,10.0.0.1", NULL},
 	{"host='/run/x,/run/y'", 1, "/run/y,/run/x", NULL, NULL},
 	{"host=a", 1, NULL, NULL, NULL},
+	{"postgresql://app:a%2Fb%40c@a,b/shop", 1, "b,a", NULL, ","},
+	{"postgresql://app@a,b/shop?application_name=x@y", 1, "b,a", NULL, ","},
+	{"host=@a,@b password=x@y://z@", 1, "@b,@a", NULL, NULL},
 	{"postgresql://a/shop", 5, NULL, NULL, NULL},
 	{"dbname=shop", 1, NULL, NULL, NULL},
 	{"host='' dbname=shop", 1, NULL, NULL, NULL},
@@ -89,6 +92,13 @@ static const char *const malformed[] = {
 	"postgresql://app:sesame@host/shop?nonsense=1",
 	"postgresql://app:sesame@[::1/shop",
 	"host=a password=sesame nonsense",
+	/* read without a complaint, and parts of the password are host, port, database */
+	"postgresql://app:sesame/x@host/shop",
+	"postgresql://app:x/sesame@host/shop",
+	"postgresql://app:x@sesame/x@host/shop",
+	"postgresql://app:x@sesame@host/shop",
+	"postgresql://app:sesame@host:port/shop",
+	"host=a port=sesame",
 	"sesame",
 };
 
