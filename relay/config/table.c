@@ -132,12 +132,17 @@ static char *scalar(const struct slot *slot, const struct yaml_node *node)
 static int fill_file(const struct slot *slot, const struct yaml_node *node)
 {
 	struct error reason;
+	char *shown;
 
 	if (option_read_file(slot->option, slot->base, &reason) == 0)
 		return 0;
-	/* The path as the file has it: ${NAME} may have held the secret itself. */
-	return yaml_error(slot->scope->file, node->at, slot->scope->err, "%s: %s: %s",
-			  slot->name, node->text, reason.text);
+	/* The path as the file has it: ${NAME} may have held the secret itself. Nor is
+	   everything a path that somebody writes there. */
+	shown = redact_value(node->text);
+	yaml_error(slot->scope->file, node->at, slot->scope->err, "%s: %s: %s",
+		   slot->name, shown, reason.text);
+	free(shown);
+	return -1;
 }
 
 static int fill_scalar(const struct slot *slot, const struct yaml_node *node)

@@ -216,6 +216,8 @@ static const struct {
 	 "2:15: relay.batch_size: \"${CANARY}\" is not a whole number"},
 	{"database:\n  password_file: ${CANARY}\n",
 	 "2:18: database.password_file: ${CANARY}: No such file or directory"},
+	{"database:\n  password_file: amqp://u:hunter2@h\n",
+	 "2:18: database.password_file: amqp://u:***@h: No such file or directory"},
 	{"database:\n  url: [postgresql://u:hunter2@h]\n",
 	 "2:8: database.url: must be a single value"},
 	{"broker:\n  token: hunter2hunter2\n",
