@@ -9,6 +9,9 @@
 #   servers.sh psql DIR [argument...]            as superuser
 #   servers.sh rabbitmqctl DIR [argument...]
 #
+# The passwords of the role `outbox` and the user `guest` are the same words, or both
+# $SERVERS_PASSWORD (letters, digits and slashes) at the first start.
+#
 # start writes DIR/env (for `.` in a shell, or to read line by line): DATABASE_URL of the role
 # and database `outbox`, PGHOST, PGPORT, PGUSER of the superuser, AMQP_URL. Process ids are in
 # DIR/NAME.pid, logs in DIR/NAME.log. DIR exists; the caller deletes it.
@@ -113,7 +116,7 @@ await_postgres() {
     await postgres 'database system is ready to accept .*connections'
     [ ! -e "$dir/initdb.log" ] || {
         psql -q -v ON_ERROR_STOP=1 \
-            -c "CREATE ROLE outbox LOGIN CREATEDB PASSWORD 'outbox'" \
+            -c "CREATE ROLE outbox LOGIN CREATEDB PASSWORD '$PASSWORD'" \
             -c "CREATE DATABASE outbox OWNER outbox"
         rm "$dir/initdb.log"
     }
@@ -144,6 +147,7 @@ init_rabbitmq() {
     cat >"$dir/rabbitmq/rabbitmq.conf" <<END
 listeners.tcp.default = 127.0.0.1:$AMQP_PORT
 disk_free_limit.absolute = 50MB
+default_pass = $AMQP_PASSWORD
 END
     echo '[rabbitmq_auth_mechanism_ssl].' >"$dir/rabbitmq/plugins"
     echo '[].' >"$dir/rabbitmq/advanced.config"
@@ -194,12 +198,16 @@ rabbitmqctl() {
 allot() {
     # shellcheck disable=SC2046
     set -- $(free_ports 4)
+    password=$(echo "${SERVERS_PASSWORD:-outbox}" | sed 's,/,%2F,g')
+    amqp_password=$(echo "${SERVERS_PASSWORD:-guest}" | sed 's,/,%2F,g')
     cat >"$dir/env" <<END
-DATABASE_URL=postgresql://outbox:outbox@127.0.0.1:$1/outbox
+DATABASE_URL=postgresql://outbox:$password@127.0.0.1:$1/outbox
+PASSWORD=${SERVERS_PASSWORD:-outbox}
 PGHOST=$dir/postgres
 PGPORT=$1
 PGUSER=postgres
-AMQP_URL=amqp://guest:guest@127.0.0.1:$2/%2f
+AMQP_URL=amqp://guest:$amqp_password@127.0.0.1:$2/%2f
+AMQP_PASSWORD=${SERVERS_PASSWORD:-guest}
 AMQP_PORT=$2
 DIST_PORT=$3
 EPMD_PORT=$4

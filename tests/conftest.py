@@ -7,7 +7,7 @@ import tempfile
 import pytest
 
 from harness import (Broker, Database, Load, Relay, Servers, Standby, quick_config, scenario,
-                     worker)
+                     secrets, worker)
 from harness.config import DEAD
 from harness.program import PROGRAM, RELEASE
 from harness.scenario import *  # pylint: disable=wildcard-import,unused-wildcard-import
@@ -111,6 +111,9 @@ def make_relay(tmp_path):
         if relay.is_running():
             relay.kill()
         print(f"--- log of {relay.folder.name}\n{relay.log}")  # shown when the test fails
+    for relay in made:
+        secrets.check_text(relay.log, f"the log of {relay.folder.name}")
+    secrets.check_no_cores(os.getcwd(), tmp_path, *(relay.folder for relay in made))
 
 
 @pytest.fixture

@@ -127,7 +127,8 @@ servers() {
     [ -n "${RELAY-}" ] || build address,undefined all
     build "" FAILPOINTS=1 all
     mkdir "$scratch/servers"
-    sh deploy/servers.sh start "$scratch/servers" || exit 1
+    # See tests/harness/secrets.py.
+    SERVERS_PASSWORD=mine/c4nary sh deploy/servers.sh start "$scratch/servers" || exit 1
 }
 
 # against_servers SECONDS PYTEST-ARGUMENT…

@@ -80,7 +80,7 @@ def listeners(_spare, certificates):
 @pytest.fixture
 def relay_to(database, listeners, certificates, make_relay):
     """relay_to("good", host=…, login=…, ca_file=…, …): further words are keys of broker.tls."""
-    def make(listener, host="localhost", login="guest:guest@", **tls):
+    def make(listener, host="localhost", login=None, **tls):
         config = quick_config(database.url, listeners.url(listener, host, login))
         return make_relay(merge(config, {"broker": {"tls": keys(certificates, tls)}}))
     return make

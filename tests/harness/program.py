@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 
+from . import secrets
 from .waiting import wait_until
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -26,7 +27,7 @@ _FIELD = re.compile(r'([a-z_]+)=("(?:[^"\\]|\\.)*"|\S*)')
 def _environment(extra=None):
     """Nothing of the caller's own settings for PostgreSQL or for us."""
     clean = {k: v for k, v in os.environ.items()
-             if not k.startswith(("PG", "OUTBOX_RELAY")) and k not in ("RELAY", "SERVERS")}
+             if not k.startswith(("PG", "OUTBOX_RELAY")) and k not in ("RELAY", "SERVERS", "SERVERS_PASSWORD")}
     return {**clean, **SANITIZERS, **(extra or {})}
 
 
@@ -35,6 +36,7 @@ def run(*arguments, program=PROGRAM, env=None, timeout=60, check=None):
     done = subprocess.run([str(program), *map(str, arguments)], stdin=subprocess.DEVNULL,
                           capture_output=True, text=True, env=_environment(env), timeout=timeout)
     assert not _FINDING.search(done.stderr), done.stderr
+    secrets.check_text(done.stdout + done.stderr, f"the output of {arguments[0]}")
     if check is not None:
         assert done.returncode == check, f"exit {done.returncode}:\n{done.stdout}{done.stderr}"
     return done
@@ -127,6 +129,7 @@ class Relay:
         return self.process is not None and self.process.poll() is None
 
     def signal(self, number):
+        secrets.check_arguments(self.process.pid)
         self.process.send_signal(number)
 
     def wait(self, timeout=30, check=0):
@@ -136,6 +139,7 @@ class Relay:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"did not end within {timeout} s:\n{self.log}") from None
         assert not _FINDING.search(self.log), self.log
+        secrets.check_text(self.log, "the log")
         if check is not None:
             assert status == check, f"exit {status}:\n{self.log}"
         return status

@@ -11,7 +11,7 @@ the scenarios that ran, and for no others; without it nothing is written.
 
 import pytest
 
-from . import catalogue, results, worker
+from . import catalogue, results, secrets, worker
 
 # Imported into tests/conftest.py, where pytest finds them.
 __all__ = ["pytest_addoption", "pytest_configure", "pytest_runtest_logreport",
@@ -27,6 +27,7 @@ def seen(**values):
     (numbers; the worse one counts when told twice) and note (text; notes are joined)."""
     for name, value in values.items():
         assert name in _KEYS, name
+        secrets.check_text(str(value), "the results")
         name = name.replace("_", " ")
         if name == "note":
             before = _current.get("note")

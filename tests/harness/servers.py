@@ -79,6 +79,16 @@ class Servers:
     def amqp_url(self):
         return self.env["AMQP_URL"]
 
+    @property
+    def database_login(self):
+        """"outbox:password", as a URL has it."""
+        return self.env["DATABASE_URL"].partition("://")[2].rpartition("@")[0]
+
+    @property
+    def amqp_login(self):
+        """"guest:password", as a URL has it."""
+        return self.amqp_url.partition("://")[2].rpartition("@")[0]
+
     def superuser(self, database="postgres"):
         """Arguments for psycopg2.connect()."""
         env = self.env

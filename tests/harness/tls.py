@@ -79,8 +79,10 @@ class RabbitListeners:
         self.servers.rabbitmqctl(
             "eval", "{ok, _} = application:ensure_all_started(ssl), " + ", ".join(lines) + ".")
 
-    def url(self, name, host="localhost", login="guest:guest@"):
-        return f"amqps://{login}{host}:{self.ports[name]}/%2f"
+    def url(self, name, host="localhost", login=None):
+        """login: "user:password", "" for none; that of the servers unless given."""
+        login = self.servers.amqp_login if login is None else login
+        return f"amqps://{login}{'@' if login else ''}{host}:{self.ports[name]}/%2f"
 
 
 class PostgresTls:

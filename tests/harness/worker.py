@@ -14,7 +14,8 @@ _GROUP = "rabbitmq"
 def share_out(items):
     """A spare RabbitMQ takes long to start, and so do its tests: one process has it, and begins
     with them. (With --dist loadgroup.)"""
-    theirs = [item for item in items if "spare_rabbitmq" in item.fixturenames]
+    theirs = [item for item in items
+              if {"spare_rabbitmq", "listeners"}.intersection(item.fixturenames)]
     for item in theirs:
         item.add_marker(pytest.mark.xdist_group(_GROUP))
     items[:] = theirs + [item for item in items if item not in theirs]

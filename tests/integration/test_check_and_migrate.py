@@ -66,7 +66,7 @@ def test_check_names_an_unreachable_database(broker, make_relay):
 
 
 def test_check_names_a_wrong_password_of_the_database(database, broker, make_relay):
-    url = database.url.replace(":outbox@", ":wrong@")
+    url = database.url.replace(database.servers.database_login, "outbox:wrong")
     name, detail = bad(make_relay(quick_config(url, broker.url)))
     assert name == "database" and "password authentication failed" in detail
 
@@ -134,7 +134,7 @@ def test_check_names_an_unreachable_broker(database, make_relay):
 
 
 def test_check_names_a_wrong_password_of_the_broker(database, broker, make_relay):
-    url = broker.url.replace(":guest@", ":wrong@")
+    url = broker.url.replace(database.servers.amqp_login, "guest:wrong")
     name, detail = bad(make_relay(quick_config(database.url, url)))
     assert name == "broker" and "403 ACCESS_REFUSED" in detail and "wrong" not in detail
 
@@ -286,7 +286,7 @@ def roles(servers, database, make_relay):
         name = f"{database.name}_{group}"
         database._as_superuser(f"CREATE ROLE {name} LOGIN PASSWORD 'x' IN ROLE {group}")
         logins.append(name)
-        return database.url.replace("outbox:outbox@", f"{name}:x@")
+        return database.url.replace(servers.database_login, f"{name}:x")
 
     yield login
     for name in logins:

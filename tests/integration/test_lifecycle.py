@@ -318,14 +318,15 @@ def test_a_password_in_a_file_that_is_refused_is_not_shown(tmp_path, text):
 
 def test_passwords_come_from_files_and_from_the_environment(database, broker, make_relay, tmp_path):
     secret = tmp_path / "secret"
-    secret.write_text("outbox\n")
+    secret.write_text(database.servers.env["PASSWORD"] + "\n")
     queue = broker.queue()
     host = database.url.partition("@")[2]
     amqp = broker.url.partition("@")[2]
     config = merge(quick_config(f"postgresql://outbox@{host}", f"amqp://guest:${{SECRET}}@{amqp}"),
                    {"database": {"password_file": str(secret)}})
     database.insert("", queue)
-    make_relay(config, env={"SECRET": "guest"}).run_until_empty()
+    _, _, password = database.servers.amqp_login.partition(":")  # encoded, as the URL wants it
+    make_relay(config, env={"SECRET": password}).run_until_empty()
     assert broker.count(queue) == 1
 
 

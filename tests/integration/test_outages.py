@@ -252,7 +252,8 @@ def test_the_first_of_two_postgres_hosts_is_dead(database, broker, relay_between
     queue = broker.queue()
     port = database.servers.env["PGPORT"]
     relay = relay_between(database, broker, {"database": {
-        "url": f"postgresql://outbox:outbox@{DEAD},127.0.0.1:{port}/{database.name}"}})
+        "url": f"postgresql://{database.servers.database_login}@{DEAD},127.0.0.1:{port}"
+               f"/{database.name}"}})
     database.insert("", queue)
     relay.run_until_empty()
     check_all_arrived(database, broker, queue, 1)
