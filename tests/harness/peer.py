@@ -6,8 +6,6 @@ import threading
 import pika.frame
 import pika.spec
 
-_FRAME_MAX = 131072
-
 
 class Publish:
     """One message as the peer got it."""
@@ -38,14 +36,19 @@ class Session:
         self.connection = connection
         self.publishes = []
         self.heartbeats = 0
+        self.largest_frame = 0
         self._writing = threading.Lock()
 
     def send(self, channel, method):
         self._write(pika.frame.Method(channel, method))
 
     def _write(self, frame):
+        self.send_bytes(frame.marshal())
+
+    def send_bytes(self, data):
+        """Whatever they may be: garbage, half a frame."""
         with self._writing:
-            self.connection.sendall(frame.marshal())
+            self.connection.sendall(data)
 
     def block(self):
         self.send(0, pika.spec.Connection.Blocked("low on memory"))
@@ -76,6 +79,7 @@ class Session:
                 size, frame = pika.frame.decode_frame(data)
                 if not frame:
                     break
+                self.largest_frame = max(self.largest_frame, size)
                 data = data[size:]
                 yield frame
 
@@ -100,7 +104,7 @@ class Session:
     def _on_method(self, method):
         spec = pika.spec
         answers = {
-            spec.Connection.StartOk: (0, lambda: spec.Connection.Tune(10, _FRAME_MAX, 0)),
+            spec.Connection.StartOk: (0, lambda: spec.Connection.Tune(10, self.peer.frame_max, 0)),
             spec.Connection.Open: (0, spec.Connection.OpenOk),
             spec.Connection.Close: (0, spec.Connection.CloseOk),
             spec.Channel.Open: (1, spec.Channel.OpenOk),
@@ -127,8 +131,9 @@ class Peer:
     `on_publish` may be replaced at any time. It is called by the thread of the connection.
     """
 
-    def __init__(self, on_publish=lambda publish: None, port=0):
+    def __init__(self, on_publish=lambda publish: None, port=0, frame_max=131072):
         self.on_publish = on_publish
+        self.frame_max = frame_max
         self.sessions = []
         self.published = []  # complete messages of all sessions, in order
         self._listener = socket.create_server(("127.0.0.1", port))
