@@ -260,13 +260,22 @@ ssize_t tls_read(struct tls *t, void *data, size_t size, struct error *err)
 
 ssize_t tls_write(struct tls *t, const void *data, size_t size, struct error *err)
 {
+	struct error reason;
 	size_t done = 0;
 	int result;
 
 	ERR_clear_error();
 	errno = 0;
 	result = SSL_write_ex(t->ssl, data, size, &done);
-	return result == 1 ? (ssize_t)done : nothing(t, result, err);
+	if (result == 1)
+		return (ssize_t)done;
+	if (nothing(t, result, err) == 0)
+		return 0;
+	/* A server that hung up may have said why before, and nobody has read it yet. */
+	if (err->kind == ERROR_LOST && tls_read(t, &(char){0}, 1, &reason) < 0 &&
+	    reason.kind == ERROR_REFUSED)
+		*err = reason;
+	return -1;
 }
 
 void tls_shutdown(struct tls *t)

@@ -401,6 +401,22 @@ START_TEST(a_server_that_wants_a_certificate_says_so)
 }
 END_TEST
 
+START_TEST(a_server_that_wants_a_certificate_says_so_to_one_who_only_writes)
+{
+	const struct tls_options o = trusting(ca_file);
+
+	server.asks_client = true;
+	start_server("DNS:localhost", 30, &ca);
+	ck_assert_msg(connect_to("localhost", &o) == 0, "%s", err.text);
+	stop_server(); /* its alert has come, and its end; nobody has read them */
+	while (stream_write(&stream, "hello", 5, &err) >= 0)
+		;
+	ck_assert_int_eq(err.kind, ERROR_REFUSED);
+	ck_assert_ptr_nonnull(strstr(err.text, "certificate required"));
+	stream_close(&stream);
+}
+END_TEST
+
 START_TEST(a_key_that_does_not_fit_or_needs_a_passphrase_is_a_wrong_configuration)
 {
 	struct tls_options o = trusting(ca_file);
@@ -448,6 +464,8 @@ Suite *unit_suite(void)
 		       a_server_without_tls_is_refused_and_never_spoken_to_in_plain);
 	tcase_add_test(cases, versions_before_tls_1_2_are_refused);
 	tcase_add_test(cases, a_server_that_wants_a_certificate_says_so);
+	tcase_add_test(cases,
+		       a_server_that_wants_a_certificate_says_so_to_one_who_only_writes);
 	tcase_add_test(
 		cases,
 		a_key_that_does_not_fit_or_needs_a_passphrase_is_a_wrong_configuration);
