@@ -137,7 +137,7 @@ def test_a_relay_that_starts_before_its_database_waits(
 
 def two_hosts(first, second, name):
     ports = [servers.env["PGPORT"] for servers in (first, second)]
-    return (f"postgresql://outbox:outbox@127.0.0.1:{ports[0]},127.0.0.1:{ports[1]}/{name}"
+    return (f"postgresql://{first.database_login}@127.0.0.1:{ports[0]},127.0.0.1:{ports[1]}/{name}"
             "?target_session_attrs=read-write")
 
 
