@@ -10,8 +10,6 @@ from harness import DOWN, Proxy, check, merge, quick_config, received, seen, tab
 from harness.peer import Peer
 from harness.program import FAILPOINTS
 
-pytestmark = pytest.mark.quick
-
 AN_HOUR = {"relay": {"poll_interval": "1h"}}
 
 
@@ -71,6 +69,7 @@ def claims(database):
     return database.value("SELECT count(*) FROM message_log_claim")
 
 
+@pytest.mark.quick
 @pytest.mark.scenario(fault="a row commits just before the bell is taken",
                       expected="it is seen at once: no lost wake-up")
 def test_a_row_that_commits_before_the_bell_is_taken_does_not_wait_for_a_poll(
@@ -112,6 +111,7 @@ def bell_is_held(database):
           AND database = (SELECT oid FROM pg_database WHERE datname = current_database())""")
 
 
+@pytest.mark.quick
 @pytest.mark.scenario(fault="a relay is stopped between its claim and the COMMIT",
                       expected="another one waits for it; each row once")
 def test_a_relay_waits_for_the_claim_of_another_to_commit(database, broker, stopped_at, make_relay):
@@ -131,6 +131,7 @@ def test_a_relay_waits_for_the_claim_of_another_to_commit(database, broker, stop
     exactly_once(database, broker, queue)
 
 
+@pytest.mark.quick
 @pytest.mark.scenario(fault="a second relay starts while the first waits for its acks",
                       expected="the living one's claim is left alone")
 def test_the_claim_of_a_living_relay_is_not_adopted(database, broker, make_relay):
@@ -211,6 +212,7 @@ def test_a_relay_with_several_claims_in_hand_claims_no_row_twice(database, make_
         assert len({publish.message_id for publish in peer.published}) == len(peer.published) == 20
 
 
+@pytest.mark.quick
 @pytest.mark.scenario(fault="a relay is stopped for longer than its lease, verdicts in hand",
                       expected="its rows are adopted; when it comes back it changes nothing")
 def test_a_relay_that_comes_back_after_its_lease_changes_nothing(
@@ -248,6 +250,7 @@ def lose_the_answer(relay, proxy, is_committed):
     proxy.heal()
 
 
+@pytest.mark.quick
 @pytest.mark.scenario(6, fault="the session ends between the COMMIT of a settlement and its answer",
                       expected="settled once; nothing is published again")
 def test_a_settlement_without_an_answer_is_not_repeated_by_publishing(
@@ -262,6 +265,7 @@ def test_a_settlement_without_an_answer_is_not_repeated_by_publishing(
     exactly_once(database, broker, queue)
 
 
+@pytest.mark.quick
 @pytest.mark.scenario(6, fault="the session ends between the COMMIT of a claim and its answer",
                       expected="claimed again; each row once")
 def test_a_claim_without_an_answer_is_dropped_and_its_rows_are_claimed_again(
@@ -276,6 +280,7 @@ def test_a_claim_without_an_answer_is_dropped_and_its_rows_are_claimed_again(
     exactly_once(database, broker, queue)
 
 
+@pytest.mark.quick
 @pytest.mark.scenario(6, fault="the session ends between the COMMIT of a charge and its answer",
                       expected="settled again, charged once")
 def test_a_settlement_that_is_repeated_charges_once(

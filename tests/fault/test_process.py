@@ -48,7 +48,6 @@ def test_a_signal_with_1000_rows_in_flight_settles_and_gives_back(database, make
         seen(lost=0, charged=0)
 
 
-@pytest.mark.quick
 @pytest.mark.scenario(20)
 def test_a_storm_of_signals_under_load_ends_in_order(database, broker, relay):
     """Under the sanitizers of RELAY; a finding ends the relay with another status."""
@@ -115,7 +114,6 @@ def faketime(file):
             "FAKETIME_NO_CACHE": "1"}
 
 
-@pytest.mark.quick
 @pytest.mark.scenario(15)
 def test_the_wall_clock_jumps_by_an_hour_and_nothing_happens(
         database, broker, make_relay, tmp_path):
@@ -150,9 +148,8 @@ def limit_files(relay, count):
     resource.prlimit(relay.process.pid, resource.RLIMIT_NOFILE, (count, 1024))
 
 
-@pytest.mark.quick
 @pytest.mark.scenario(16)
-@pytest.mark.parametrize("room", [0, 1])
+@pytest.mark.parametrize("room", [pytest.param(0, marks=pytest.mark.quick), 1])
 def test_without_descriptors_a_relay_says_so_and_waits(database, broker, make_relay, room):
     """Room for none of its connections, or for one of the two."""
     queue = broker.queue()
@@ -169,7 +166,7 @@ def test_without_descriptors_a_relay_says_so_and_waits(database, broker, make_re
     if not room:
         assert "Too many open files" in relay.wait_for("cannot connect", side="database")["error"]
     begin, cpu, lines = time.monotonic(), relay.cpu_seconds(), len(relay.events())
-    time.sleep(5)
+    time.sleep(3)
     seconds = time.monotonic() - begin
     busy = (relay.cpu_seconds() - cpu) / seconds
     assert busy < 0.05 and len(relay.events()) - lines < 2 * seconds
