@@ -11,6 +11,8 @@ from harness.peer import Peer
 from harness.program import FAILPOINTS
 
 AN_HOUR = {"relay": {"poll_interval": "1h"}}
+# Where a lease must not run out, however slow the machine is.
+PATIENT = {"relay": {"lease": "60s"}, "database": {"lock_timeout": "60s", "statement_timeout": "2m"}}
 
 
 class Known:
@@ -117,10 +119,10 @@ def bell_is_held(database):
 def test_a_relay_waits_for_the_claim_of_another_to_commit(database, broker, stopped_at, make_relay):
     queue = broker.queue()
     database.insert_many(20, "", queue)
-    config = quick_config(database.url, broker.url)
+    config = merge(quick_config(database.url, broker.url), PATIENT)
     first = stopped_at("uncommitted", config, hit=2)  # the first one was for looking for the dead
     with Peer() as peer:  # keeps what it gets: those rows would stay `sending`
-        second = make_relay(quick_config(database.url, peer.url)).start()
+        second = make_relay(merge(quick_config(database.url, peer.url), PATIENT)).start()
         wait_until(lambda: peer.published or sessions(database, "AND wait_event_type = 'Lock'"),
                    what="the second one at the lock")
         go_on(first)
@@ -136,7 +138,7 @@ def test_a_relay_waits_for_the_claim_of_another_to_commit(database, broker, stop
                       expected="the living one's claim is left alone")
 def test_the_claim_of_a_living_relay_is_not_adopted(database, broker, make_relay):
     with Peer() as peer:
-        first = make_relay(quick_config(database.url, peer.url)).start()
+        first = make_relay(merge(quick_config(database.url, peer.url), PATIENT)).start()
         for _ in range(5):
             database.insert()
         wait_until(lambda: len(peer.published) == 5, what="five publishes")
