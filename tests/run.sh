@@ -164,7 +164,7 @@ fault() {
 all_faults() {
     title "all fault scenarios"
     workers=
-    against_servers 7200 --results -m "scenario or quick" tests/fault tests/integration "$@"
+    against_servers 7200 --results -m "scenario or quick or harness" tests/fault tests/integration "$@"
 }
 
 soak() {

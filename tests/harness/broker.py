@@ -101,6 +101,11 @@ class Broker:
             getattr(self.channel, f"{made[0]}_delete")(name)
             self._made.remove(made)
 
+    @staticmethod
+    def properties(**values):
+        """For channel.basic_publish()."""
+        return pika.BasicProperties(delivery_mode=2, **values)
+
     def count(self, queue):
         return self.channel.queue_declare(queue, passive=True).method.message_count
 

@@ -161,8 +161,11 @@ class Consumer:
             raise self.error
 
     def copies(self):
-        """message_id -> deliveries that are not the broker's own repetitions."""
-        return collections.Counter(d.message_id for d in self.deliveries if not d.redelivered)
+        """message_id -> deliveries that are not the broker's own repetitions. (One that was lost
+        on its way to us comes `redelivered` and is the first that we see.)"""
+        fresh = collections.Counter(d.message_id for d in self.deliveries if not d.redelivered)
+        return collections.Counter({d.message_id: max(1, fresh[d.message_id])
+                                    for d in self.deliveries})
 
     def _run(self):
         while not self._done.is_set():
