@@ -37,7 +37,7 @@ ifeq ($(SANITIZE)$(COVERAGE),)
 HARDENING += -D_FORTIFY_SOURCE=2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 endif
 
-ALL_CFLAGS = -std=gnu11 -g $(OPTIMISE) $(WARNINGS) $(HARDENING) \
+ALL_CFLAGS = -std=gnu11 -g -pthread $(OPTIMISE) $(WARNINGS) $(HARDENING) \
 	$(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
 	-ffile-prefix-map=$(CURDIR)/= $(CFLAGS)
 # POSIX and GNU interfaces everywhere, so that no file needs a feature macro of its own.
@@ -206,6 +206,8 @@ $(call suites,link parking report): $(call fakes,batch clock)
 $(call suites,sender): $(call fakes,batch clock broker)
 $(call suites,turns): $(call fakes,batch clock store)
 $(call suites,relay): $(call fakes,batch clock broker store system)
+$(call suites,resolve pg_hosts): $(call fakes,resolver)
+$(call suites,resolve pg_hosts): ALL_LDFLAGS += -Wl,--wrap=getaddrinfo
 $(call suites,relay): ALL_LDFLAGS += -Wl,--wrap=poll,--wrap=backoff_random
 
 .SECONDARY:

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/resolve.h"
 
 void stream_init(struct stream *s)
 {
@@ -131,16 +132,11 @@ static int connect_any(struct stream *s, const struct addrinfo *list,
 static int resolve_and_connect(struct stream *s, const struct stream_target *target,
 			       const struct stream_wait *wait, struct error *err)
 {
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-	struct addrinfo *list = NULL;
-	char port[16];
+	struct addrinfo *list;
 	int code;
 
-	snprintf(port, sizeof(port), "%d", target->port);
-	code = getaddrinfo(target->host, port, &hints, &list);
-	if (code != 0)
-		return error_set(err, ERROR_LOST, "cannot resolve: %s",
-				 gai_strerror(code));
+	if (resolve(target->host, target->port, wait, &list, err) < 0)
+		return -1;
 	code = connect_any(s, list, wait, err);
 	freeaddrinfo(list);
 	return code;

@@ -37,8 +37,8 @@ struct stream_wait {
 void stream_init(struct stream *s);
 
 /*
- * Tries every address of the host, then does the TLS handshake, all before the deadline;
- * only the name resolution inside is not bounded. -1: LOST, TIMEOUT, STOPPED; or REFUSED
+ * Tries every address of the host, then does the TLS handshake, all before the deadline,
+ * name resolution included. -1: LOST, TIMEOUT, STOPPED; or REFUSED
  * when certificates do not check or the server does not speak TLS.
  */
 int stream_connect(struct stream *s, const struct stream_target *target,

@@ -18,7 +18,7 @@
  *
  *   1. Only open() may block: it connects, logs in and gets ready to publish within
  *      `timeout_ms`, and ends early with ERROR_STOPPED when `stop_fd` (-1: none) becomes
- *      readable. Name resolution is the one wait inside that libc does not let us bound.
+ *      readable.
  *   2. publish() and collect() never block. The caller polls fd() for events() and calls
  *      collect() when one of them shows, at the latest at due_ms() (heartbeats).
  *   3. publish() accepts a message or does not; what was accepted gets at most one receipt,

@@ -266,14 +266,16 @@ static PGconn *start_with(const struct pg *pg, const struct pg_hosts *hosts,
 	return PQconnectStartParams(keywords, values, 1);
 }
 
-static int start_connecting(struct pg *pg, struct error *err)
+static int start_connecting(struct pg *pg, const struct stream_wait *wait,
+			    struct error *err)
 {
 	struct pg_hosts hosts;
 	struct pg_tls tls;
 
 	if (pg_hosts_rotate(&hosts, pg->url, pg->rotation, err) < 0)
 		return -1;
-	if (pg_tls_choose(&tls, pg->url, pg->tls, err) < 0) {
+	if (pg_tls_choose(&tls, pg->url, pg->tls, err) < 0 ||
+	    pg_hosts_resolve(&hosts, pg->url, wait, err) < 0) {
 		pg_hosts_release(&hosts);
 		return -1;
 	}
@@ -357,7 +359,7 @@ int pg_open(struct pg *pg, int timeout_ms, int stop_fd, struct error *err)
 
 	assert(!pg->connection);
 	pg->sqlstate[0] = '\0';
-	if (start_connecting(pg, err) < 0)
+	if (start_connecting(pg, &wait, err) < 0)
 		return -1;
 	if (finish_connecting(pg, wait.deadline_ms, stop_fd, err) < 0) {
 		explain_certificate(pg, &wait, err);

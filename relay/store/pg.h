@@ -53,7 +53,7 @@ void pg_free(struct pg *pg);
 
 /*
  * Connects within timeout_ms; ends early with ERROR_STOPPED when stop_fd (-1: none)
- * becomes readable. Name resolution happens inside libpq and has no deadline of ours.
+ * becomes readable.
  * With several hosts, each call starts at the host after the one at which the last call
  * ran out of time.
  */

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "base/buffer.h"
+#include "base/clock.h"
+#include "base/resolve.h"
 
 static int count_items(const char *list)
 {
@@ -101,6 +103,144 @@ int pg_hosts_rotate(struct pg_hosts *out, const char *url, int by, struct error 
 	PQconninfoFree(options);
 	PQconninfoFree(defaults);
 	return 0;
+}
+
+/* --- names to addresses --- */
+
+/* The lists as they stand, and as they become. */
+struct expansion {
+	const char *host, *hostaddr,
+		*port; /* what is left of them; NULL: there is none */
+	int left;      /* items */
+	struct buffer hosts, addresses, ports;
+	int count;
+};
+
+/* The next item of a list, to be freed. A single port stands for all hosts. */
+static char *next_item(const char **list, bool is_for_all)
+{
+	size_t size = *list ? strcspn(*list, ",") : 0;
+	char *item = xasprintf("%.*s", (int)size, *list ? *list : "");
+
+	if (*list && !is_for_all)
+		*list += size + ((*list)[size] == ',');
+	return item;
+}
+
+static void add(struct expansion *e, const char *host, const char *address,
+		const char *port)
+{
+	const char *comma = e->count++ ? "," : "";
+
+	buffer_printf(&e->hosts, "%s%s", comma, host);
+	buffer_printf(&e->addresses, "%s%s", comma, address);
+	buffer_printf(&e->ports, "%s%s", comma, port);
+}
+
+static void add_all(struct expansion *e, const char *host, const struct addrinfo *list,
+		    const char *port)
+{
+	char address[NI_MAXHOST];
+
+	for (; list; list = list->ai_next) {
+		if (getnameinfo(list->ai_addr, list->ai_addrlen, address, sizeof(address),
+				NULL, 0, NI_NUMERICHOST) == 0)
+			add(e, host, address, port);
+	}
+}
+
+/* Each name gets its share of the time that is left. */
+static int expand_name(struct expansion *e, const char *host, const char *port,
+		       const struct stream_wait *wait, struct error *err)
+{
+	int64_t now = clock_ms();
+	struct stream_wait share = *wait;
+	struct addrinfo *list;
+
+	share.deadline_ms = now + (wait->deadline_ms - now) / e->left;
+	if (resolve(host, 0, &share, &list, err) < 0)
+		return error_wrap(err, "%s", host);
+	add_all(e, host, list, port);
+	freeaddrinfo(list);
+	return 0;
+}
+
+static int expand_item(struct expansion *e, const struct stream_wait *wait,
+		       struct error *err)
+{
+	char *host = next_item(&e->host, false);
+	char *address = next_item(&e->hostaddr, false);
+	char *port = next_item(&e->port, e->port && !strchr(e->port, ',') && e->left > 1);
+	int rc = 0;
+
+	if (*address || !*host || *host == '/' || *host == '@')
+		add(e, host, address, port);
+	else
+		rc = expand_name(e, host, port, wait, err);
+	free(host);
+	free(address);
+	free(port);
+	return rc;
+}
+
+static int expand(struct expansion *e, const struct stream_wait *wait, struct error *err)
+{
+	for (; e->left > 0; e->left--) {
+		if (expand_item(e, wait, err) < 0 && err->kind == ERROR_STOPPED)
+			return -1;
+	}
+	return e->count > 0 ? 0 : -1;
+}
+
+/* libpq refuses lists of different lengths, but for a single port. */
+static bool is_well_formed(const struct expansion *e)
+{
+	int ports = e->port ? count_items(e->port) : 1;
+
+	return (ports == 1 || ports == e->left) &&
+	       (!e->hostaddr || count_items(e->hostaddr) == e->left);
+}
+
+static const char *either(const char *own, const PQconninfoOption *url,
+			  const PQconninfoOption *defaults, const char *keyword)
+{
+	const char *said = own ? own : find(url, keyword);
+
+	return said ? said : find(defaults, keyword);
+}
+
+static void take(char **list, struct buffer *from)
+{
+	free(*list);
+	*list = xstrdup(buffer_text(from));
+}
+
+int pg_hosts_resolve(struct pg_hosts *h, const char *url, const struct stream_wait *wait,
+		     struct error *err)
+{
+	PQconninfoOption *options = url ? PQconninfoParse(url, NULL) : NULL;
+	PQconninfoOption *defaults = PQconndefaults();
+	struct expansion e = {
+		.host = either(h->host, options, defaults, "host"),
+		.hostaddr = either(h->hostaddr, options, defaults, "hostaddr"),
+		.port = either(h->port, options, defaults, "port"),
+	};
+	int rc = 0;
+
+	e.left = e.host ? count_items(e.host) : 0;
+	if (e.left > 0 && is_well_formed(&e))
+		rc = expand(&e, wait, err);
+	if (rc == 0 && e.count > 0) {
+		take(&h->host, &e.hosts);
+		take(&h->hostaddr, &e.addresses);
+		take(&h->port, &e.ports);
+	}
+	buffer_release(&e.hosts);
+	buffer_release(&e.addresses);
+	buffer_release(&e.ports);
+	PQconninfoFree(options);
+	PQconninfoFree(defaults);
+	return rc;
 }
 
 void pg_hosts_release(struct pg_hosts *h)

@@ -2,8 +2,10 @@
 is played by a scripted peer or by the proxy."""
 
 import contextlib
+import pathlib
 import random
 import struct
+import subprocess
 import threading
 import time
 
@@ -285,6 +287,91 @@ def test_acks_come_slowly(proxied, proxy):
     load.quiet(fault)
     load.recovers()
     load.finish()
+
+
+# --- names -----------------------------------------------------------------------------------
+
+
+class Names:
+    """Name servers for a relay: names.say("fail"), "slow", "" (they work)."""
+
+    def __init__(self, folder):
+        self._control = folder / "dns-control"
+        library = folder / "dns.so"
+        source = pathlib.Path(__file__).parent / "dns.c"
+        subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, source], check=True)
+        self.env = {"LD_PRELOAD": str(library), "DNS_CONTROL": str(self._control)}
+        self.say("")
+
+    def say(self, word):
+        self._control.write_text(word)
+
+
+@pytest.fixture
+def names(tmp_path):
+    return Names(tmp_path)
+
+
+@pytest.fixture
+def by_name(database, broker, make_load, names):
+    """Load whose relay knows both servers by name, each behind a proxy. Seconds as they are in
+    practice: a heartbeat of 10."""
+    with Proxy.before(broker.url) as amqp, Proxy.before(database.url) as postgres:
+        load = make_load(
+            database, broker, {"broker": {"heartbeat": "10s"}}, program=RELEASE, env=names.env,
+            broker_url=amqp.url(broker.url).replace("127.0.0.1", "localhost"),
+            database_url=postgres.url(database.url).replace("127.0.0.1", "localhost"))
+        yield load, {"broker": amqp, "database": postgres}
+
+
+@pytest.mark.scenario(65, fault="names cannot be resolved for 20 s")
+@pytest.mark.parametrize("side", ["broker", "database"])
+def test_names_cannot_be_resolved(by_name, names, side):
+    load, proxies = by_name
+    load.start()
+    with load.fault() as fault:
+        names.say("fail")
+        proxies[side].reset()
+        line = load.relay.wait_for("cannot connect", side=side, timeout=30)
+        assert "localhost" in line["error"] and "cannot resolve" in line["error"]
+        stay(fault, 20)
+        names.say("")
+    load.quiet(fault, cpu=0.05)
+    load.recovers()
+    load.finish()
+
+
+@pytest.mark.scenario(65, fault="each name takes 30 s to resolve, while one side is away",
+                      expected="the other side's session lives; goes on when names are quick")
+@pytest.mark.parametrize("side, other", [("broker", "database"), ("database", "broker")])
+def test_names_take_long_to_resolve(by_name, names, side, other):
+    load, proxies = by_name
+    load.start()
+    with load.fault() as fault:
+        names.say("slow")
+        proxies[side].reset()
+        line = load.relay.wait_for("cannot connect", side=side, timeout=60)
+        assert "the name servers do not answer" in line["error"]
+        stay(fault, 40)
+        names.say("")
+    load.quiet(fault, cpu=0.05)
+    load.recovers(timeout=90)
+    assert not load.relay.events("disconnected", side=other)
+    load.finish()
+
+
+@pytest.mark.scenario(65, fault="SIGTERM while a name takes 30 s to resolve",
+                      expected="ends at once, exit 0")
+def test_a_signal_while_names_take_long_to_resolve(database, make_relay, names):
+    names.say("slow")
+    url = database.url.replace("127.0.0.1", "localhost")
+    relay = make_relay(quick_config(url, "amqp://localhost:1"), program=RELEASE, env=names.env)
+    relay.start()
+    relay.wait_for("configuration", section="log")
+    begin = time.monotonic()
+    relay.stop()
+    seen(note=f"{time.monotonic() - begin:.1f} s")
+    assert time.monotonic() - begin < 25  # of the thirty
 
 
 # --- queues, exchanges, rights ---------------------------------------------------------------

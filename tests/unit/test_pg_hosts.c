@@ -2,10 +2,14 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/clock.h"
+#include "fake/fake_resolver.h"
 #include "unit/unit.h"
 
 static struct pg_hosts h;
+static struct error err;
 
 static void setup(void)
 {
@@ -62,8 +66,6 @@ static const struct {
 
 START_TEST(each_list_begins_with_the_host_whose_turn_it_is)
 {
-	struct error err;
-
 	ck_assert_int_eq(pg_hosts_rotate(&h, cases[_i].url, cases[_i].by, &err), 0);
 	assert_list(h.host, cases[_i].host);
 	assert_list(h.hostaddr, cases[_i].hostaddr);
@@ -73,8 +75,6 @@ END_TEST
 
 START_TEST(the_environment_serves_where_the_url_says_nothing)
 {
-	struct error err;
-
 	setenv("PGHOST", "x,y", 1);
 	setenv("PGPORT", "1,2", 1);
 	ck_assert_int_eq(pg_hosts_rotate(&h, NULL, 1, &err), 0);
@@ -104,8 +104,6 @@ static const char *const malformed[] = {
 
 START_TEST(a_malformed_url_is_refused_without_quoting_it)
 {
-	struct error err;
-
 	ck_assert_int_eq(pg_hosts_rotate(&h, malformed[_i], 1, &err), -1);
 	ck_assert_int_eq(err.kind, ERROR_CONFIG);
 	ck_assert_ptr_null(strstr(err.text, "sesame"));
@@ -113,10 +111,77 @@ START_TEST(a_malformed_url_is_refused_without_quoting_it)
 }
 END_TEST
 
+/* --- names to addresses --- */
+
+static int resolve_hosts(const char *url, int by)
+{
+	const struct stream_wait wait = {.deadline_ms = clock_ms() + 30000,
+					 .stop_fd = -1};
+
+	ck_assert_int_eq(pg_hosts_rotate(&h, url, by, &err), 0);
+	return pg_hosts_resolve(&h, url, &wait, &err);
+}
+
+static const struct {
+	const char *url;
+	int by;
+	const char *host, *hostaddr, *port;
+} names[] = {
+	{"host=one", 0, "one", "10.0.0.1", "5432"},
+	{"host=one port=7", 0, "one", "10.0.0.1", "7"},
+	{"postgresql://one,two:8/shop", 0, "one,two,two", "10.0.0.1,10.0.0.2,fd00::2",
+	 ",8,8"},
+	{"postgresql://one,two:8/shop", 1, "two,two,one", "10.0.0.2,fd00::2,10.0.0.1",
+	 "8,8,"},
+	{"host=one,two,one port=7", 0, "one,two,two,one",
+	 "10.0.0.1,10.0.0.2,fd00::2,10.0.0.1", "7,7,7,7"},
+	{"host=nobody,one port=1,2", 0, "one", "10.0.0.1", "2"},
+	{"host=/run/x,two,127.0.0.1 port=1,2,3", 0, "/run/x,two,two,127.0.0.1",
+	 ",10.0.0.2,fd00::2,127.0.0.1", "1,2,2,3"},
+	{"host=two,one hostaddr=10.9.9.9,", 0, "two,one", "10.9.9.9,10.0.0.1",
+	 "5432,5432"},
+	/* libpq's business */
+	{"dbname=shop", 0, NULL, NULL, NULL},
+	{"hostaddr=10.0.0.1", 0, NULL, NULL, NULL},
+	{"host=one,two hostaddr=10.0.0.1", 0, "one,two", NULL, NULL},
+	{"host=one,two port=1,2,3", 0, "one,two", NULL, "1,2,3"},
+};
+
+START_TEST(names_become_addresses)
+{
+	ck_assert_int_eq(resolve_hosts(names[_i].url, names[_i].by), 0);
+	assert_list(h.host, names[_i].host);
+	assert_list(h.hostaddr, names[_i].hostaddr);
+	assert_list(h.port, names[_i].port);
+}
+END_TEST
+
+START_TEST(hosts_that_nobody_knows_are_an_error_that_names_one)
+{
+	ck_assert_int_eq(resolve_hosts("host=nobody,noone", 0), -1);
+	ck_assert_int_eq(err.kind, ERROR_LOST);
+	ck_assert_str_eq(err.text, "noone: cannot resolve: Name or service not known");
+}
+END_TEST
+
+START_TEST(a_name_that_takes_long_leaves_time_for_the_next)
+{
+	const char *url = "host=slow,one port=1,2";
+	const struct stream_wait wait = {.deadline_ms = clock_ms() + 2000, .stop_fd = -1};
+
+	fake_resolver_hold();
+	ck_assert_int_eq(pg_hosts_rotate(&h, url, 0, &err), 0);
+	ck_assert_int_eq(pg_hosts_resolve(&h, url, &wait, &err), 0);
+	ck_assert_str_eq(h.host, "one");
+	ck_assert_str_eq(h.port, "2");
+	fake_resolver_release();
+	while (fake_resolver_waiting() > 0)
+		usleep(1000);
+}
+END_TEST
+
 START_TEST(releasing_twice_is_fine)
 {
-	struct error err;
-
 	pg_hosts_rotate(&h, "host=a,b port=1,2", 1, &err);
 	pg_hosts_release(&h);
 	ck_assert_ptr_null(h.host);
@@ -135,6 +200,10 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, the_environment_serves_where_the_url_says_nothing);
 	tcase_add_loop_test(tc, a_malformed_url_is_refused_without_quoting_it, 0,
 			    sizeof(malformed) / sizeof(malformed[0]));
+	tcase_add_loop_test(tc, names_become_addresses, 0,
+			    sizeof(names) / sizeof(names[0]));
+	tcase_add_test(tc, hosts_that_nobody_knows_are_an_error_that_names_one);
+	tcase_add_test(tc, a_name_that_takes_long_leaves_time_for_the_next);
 	tcase_add_test(tc, releasing_twice_is_fine);
 	suite_add_tcase(suite, tc);
 	return suite;
