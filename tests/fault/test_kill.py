@@ -42,7 +42,7 @@ class World:
 
     def insert(self, count):
         for _ in range(count):
-            self._insert("row", self.exchange, "row")
+            self.insert_one("row", self.exchange, "row")
 
     def insert_bad(self, kind):
         """One row that is refused for ever."""
@@ -56,9 +56,9 @@ class World:
             routing_key = self.broker.queue(name="full", **{"x-max-length": 1,
                                                             "x-overflow": "reject-publish"})
             self.broker.channel.basic_publish("", routing_key, b"fills it")
-        self.bad[self._insert(kind, exchange, routing_key)] = REFUSED[kind]
+        self.bad[self.insert_one(kind, exchange, routing_key)] = REFUSED[kind]
 
-    def _insert(self, name, exchange, routing_key):
+    def insert_one(self, name, exchange, routing_key):
         message_id = f"{name} {len(self.committed)}"
         body = message_id.encode() * 20
         self.database.insert(exchange, routing_key, body, message_id=message_id)
@@ -76,9 +76,9 @@ class World:
         if meanwhile:
             meanwhile(relay)
         assert relay.wait(30, check=None) == -signal.SIGKILL, f"never came to {point}@{hit}"
-        self._look_at_the_corpse()
+        self.look_at_the_corpse()
 
-    def _look_at_the_corpse(self):
+    def look_at_the_corpse(self):
         # What had been sent to the database is still carried out.
         wait_until(lambda: self.database.value("""SELECT count(*) = 0 FROM pg_stat_activity
             WHERE datname = current_database() AND application_name LIKE 'outbox-relay%'"""),
@@ -417,6 +417,26 @@ def test_every_relay_is_killed_somewhere_and_the_last_one_is_not(world):
         here.dies(point)
     here.finish()
     assert not collections.Counter(here.charges()) - collections.Counter(here.named)
+
+
+@pytest.mark.scenario(fault="kill -9 again and again while a destination is parked",
+                      expected="no row fails; all arrive when the exchange is there")
+def test_relays_are_killed_while_a_destination_is_parked(world, broker):
+    here = world({})
+    late = broker.prefix + "late"
+    here.insert(20)
+    for _ in range(100):
+        here.insert_one("late", late, "row")
+    # Each refusal ends a channel, and with it the verdicts of what is in flight.
+    here.unresolved |= set(here.committed)
+    for _ in range(3):
+        relay = here.make_relay(here.config).start()
+        relay.wait_for("destination parked", exchange=late)
+        relay.kill()
+        here.look_at_the_corpse()
+    broker.bind(here.queue, broker.exchange("late"), "row")
+    here.finish()
+    assert set(here.database.attempts()) <= {0, 1, 2}
 
 
 # --- the points themselves -------------------------------------------------------------------
