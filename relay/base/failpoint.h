@@ -56,6 +56,10 @@
 	X(before_name)                                                               \
 	X(name_sent)                                                                 \
 	X(named)                                                                     \
+	/* claiming a row that probes a parked destination */                        \
+	X(before_probe)                                                              \
+	X(probe_sent)                                                                \
+	X(probed)                                                                    \
 	/* sleeping and waking */                                                    \
 	X(before_bell)                                                               \
 	X(bell_sent)                                                                 \

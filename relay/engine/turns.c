@@ -276,6 +276,7 @@ void turns_begin(struct turns *t, bool may_claim, bool release,
 	FAILPOINT_IF(t->turn.renew, before_renew);
 	FAILPOINT_IF(t->turn.adopt, before_adopt);
 	FAILPOINT_IF(t->turn.claim_limit, before_claim);
+	FAILPOINT_IF(t->turn.probe, before_probe);
 	FAILPOINT_IF(t->turn.sleep, before_bell);
 	store_turn_begin(t->store, &t->turn);
 	FAILPOINT_IF(release && t->turn.settle_count, release_sent);
@@ -536,6 +537,7 @@ static void take_answers(struct turns *t)
 	FAILPOINT_IF(t->turn.renew, renewed);
 	FAILPOINT_IF(t->turn.adopt && t->turn.claimed, adopted);
 	FAILPOINT_IF(t->turn.claim_limit && t->turn.claimed, claimed);
+	FAILPOINT_IF(t->turn.probe && t->turn.claimed, probed);
 	FAILPOINT_IF(t->turn.sleep && t->turn.bell == STORE_BELL_TAKEN, bell_taken);
 	take_settled(t);
 	if (t->turn.renew)

@@ -567,6 +567,7 @@ void store_turn_begin(struct store *s, struct store_turn *t)
 	FAILPOINT_IF(t->renew, renew_sent);
 	FAILPOINT_IF(t->adopt, adopt_sent);
 	FAILPOINT_IF(t->claim_limit, claim_sent);
+	FAILPOINT_IF(t->probe, probe_sent);
 	FAILPOINT_IF(t->sleep, bell_sent);
 	FAILPOINT_IF(t->wake, wake_sent);
 }

@@ -214,6 +214,17 @@ def reload(world, case):
     world.insert(3)
 
 
+def probing(world, case):
+    """It has parked a destination and probes it. Then that is there."""
+    late = world.broker.prefix + "late"
+    world.insert(10)
+    for _ in range(40):
+        world.insert_one("late", late, "row")
+    world.unresolved |= set(world.committed)  # each refusal ends a channel
+    world.dies(case.point, case.hit)
+    world.broker.bind(world.queue, world.broker.exchange("late"), "row")
+
+
 # --- the cases -------------------------------------------------------------------------------
 
 
@@ -225,7 +236,7 @@ class Case:
     rows: int = ROWS
     number: int = None  # of the catalogue
     duplicates: int = None  # None: any of the rows in the claims; else at most so many
-    charged: int = 0  # exactly
+    charged: int = 0  # exactly; None: rows that were refused at first
     changes: dict = dataclasses.field(default_factory=dict)
     quick: bool = False  # in `make test`
 
@@ -324,6 +335,11 @@ CASES = [
     Case("take_over_uncommitted", 2, setup=without_acks(terminate), duplicates=0),
     Case("take_over_sent", 2, setup=without_acks(terminate), duplicates=0, quick=True),
     Case("taken_over", setup=without_acks(terminate), duplicates=0),
+    # A parked destination. Its rows are charged for their refusals.
+    Case("before_probe", setup=probing, charged=None),
+    Case("probe_sent", setup=probing, charged=None, quick=True),
+    Case("probed", setup=probing, charged=None),
+    Case("probed", 2, setup=probing, charged=None),
     # Sleep.
     Case("before_bell", setup=idle),
     Case("bell_sent", setup=idle),
@@ -380,6 +396,9 @@ def test_a_relay_is_killed_at(world, kills, case):
                   "charged": sum(charges.values())}
         if case.duplicates is not None:
             assert report.copies <= case.duplicates
+        if case.charged is None:
+            assert max(charges.values()) < 3
+            return
         assert set(charges) <= set(here.named)
         assert sum(charges.values()) == case.charged, charges
 

@@ -139,8 +139,8 @@ MUTANTS = [
            ["fault killed_at and claimed"],
            [(SQL,
              '	" AND id NOT IN (SELECT unnest(message_ids) FROM message_log_claim"            \\\n'
-             '	" WHERE claim_id >= $10)"                                                      \\\n',
-             "")]),
+             '	" WHERE claim_id >= $10)" AROUND',
+             '	"" AROUND')]),
     Mutant("no_claim_lock", "two relays may claim the same rows at the same moment",
            ["fault waits_for_the_claim_of_another"],
            [(STORE, "		add_key_statement(s, SQL_CLAIM_LOCK);\n", "		;\n")]),
@@ -170,8 +170,8 @@ MUTANTS = [
            [(SQL, "(lease_until < clock_timestamp()\"", "(lease_until IS NOT NULL\"")]),
     Mutant("adopt_no_one", "a dead relay's rows stay in its claim",
            ["unit turns"],
-           [(TURNS, "	if (t->appetite == APPETITE_AWAKE && now_ms >= t->adopt_at_ms) {\n",
-             "	if (t->appetite == APPETITE_AWAKE && now_ms < 0) {\n")]),
+           [(TURNS, "	if (t->appetite == APPETITE_AWAKE && now_ms >= t->adopt_at_ms &&\n",
+             "	if (t->appetite == APPETITE_AWAKE && now_ms < 0 &&\n")]),
     Mutant("never_renew", "a lease runs out while its owner is at work",
            ["unit turns"],
            [(TURNS, "			t->turn.renew = true;\n", "			t->turn.renew = false;\n")]),
@@ -222,9 +222,8 @@ MUTANTS = [
     # --- no row is overlooked ---
     Mutant("no_second_look", "a row that came just before the bell was taken waits for a poll",
            ["fault before_the_bell_is_taken", "unit turns"],
-           [(TURNS, "	if (turn->has_dead || turn->next_due_ms == 0) {\n",
-             "	if (turn->bell != STORE_BELL_TAKEN &&\n"
-             "	    (turn->has_dead || turn->next_due_ms == 0)) {\n")]),
+           [(TURNS, "	if (adopts || turn->next_due_ms == 0) {\n",
+             "	if (turn->bell != STORE_BELL_TAKEN && (adopts || turn->next_due_ms == 0)) {\n")]),
     Mutant("no_full_read", "rows that commit late, before the low-water mark, are never seen",
            ["unit turns"],
            [(TURNS, "t->full_read || now_ms >= t->full_read_at_ms", "false")]),

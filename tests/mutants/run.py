@@ -149,6 +149,13 @@ def stop_servers():
 # --- the run ---------------------------------------------------------------------------------
 
 
+def check_texts(mutants):
+    """Before anything is built."""
+    for mutant in mutants:
+        with mutated(mutant):
+            pass
+
+
 def check_green(mutants):
     for step in sorted({step for mutant in mutants for step in mutant.steps}):
         red = take(step)
@@ -174,6 +181,7 @@ def main(prefixes):
               if not prefixes or mutant.name.startswith(tuple(prefixes))]
     entries = {}
     refresh()
+    check_texts(chosen)
     check_green(chosen)
     for mutant in chosen:
         began = time.monotonic()
