@@ -5,13 +5,14 @@ import collections
 import contextlib
 import json
 import pathlib
+import random
 import socket
 import tempfile
 import threading
 
 import pytest
 
-from harness import merge, quick_config, wait_until
+from harness import DOWN, UP, Proxy, merge, quick_config, wait_until
 from harness.scenario import seen
 from harness.tls import Authority, PostgresTls, RabbitListeners
 
@@ -352,6 +353,64 @@ def test_some_other_tls_server_is_on_the_port_of_postgres(
     relay.configure(merge(relay.config, {"database": {
         "url": relay.config["database"]["url"].replace(own, f":{listeners.ports['good']}/")}}))
     refused(database_row(check_of(relay)), "SSL")
+
+
+# --- both, under load ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tls_load(spare_database, spare_broker, postgres_tls, listeners, certificates, make_load):
+    """Load over TLS to both servers, each by way of a proxy."""
+    postgres_tls.show(*certificates.address)
+    tls = {"tls": {"ca_file": str(certificates.ca.certificate)}}
+    amqp_url = listeners.url("address", "127.0.0.1")
+    with Proxy.before(amqp_url) as amqp, Proxy.before(spare_database.url) as postgres:
+        load = make_load(spare_database, spare_broker, {"database": tls, "broker": tls},
+                         broker_url=amqp.url(amqp_url),
+                         database_url=postgres.url(spare_database.url))
+        yield load, amqp, postgres
+
+
+@pytest.mark.scenario(64, fault="both connections over TLS, reset at any byte, under load",
+                      expected="as without TLS: nobody is charged")
+def test_tls_connections_are_reset_at_any_byte(tls_load):
+    load, amqp, postgres = tls_load
+    load.start()
+    chance = random.Random(64)
+    connects = {"broker": 1, "database": 1}
+    with load.fault():
+        for _ in range(5):
+            for side, proxy in (("broker", amqp), ("database", postgres)):
+                proxy.cut(chance.choice((UP, DOWN)), after=chance.randrange(1, 30000))
+                wait_until(lambda p=proxy: p.is_cut, 60, what="the cut")
+                connects[side] += 1
+                load.relay.wait_for("connected", side=side, count=connects[side], timeout=60)
+    load.recovers()
+    load.finish()
+
+
+@pytest.mark.scenario(64, fault="both connections over TLS are half-open, then slow, under load",
+                      expected="as without TLS: noticed, goes on")
+def test_tls_connections_are_half_open_and_slow(tls_load):
+    load, amqp, postgres = tls_load
+    load.start()
+    with load.fault() as fault:
+        amqp.blackhole()
+        load.relay.wait_for("disconnected", side="broker", timeout=30)
+        amqp.heal()
+        postgres.blackhole()
+        load.relay.wait_for("disconnected", side="database", timeout=30)
+        postgres.heal()
+        # Handshakes and records come in pieces.
+        amqp.drip(20_000)
+        postgres.drip(20_000)
+        sent = load.sent()
+        wait_until(lambda: load.sent() > sent + 50, 60, what="rows that trickle through")
+        amqp.heal()
+        postgres.heal()
+    load.quiet(fault)
+    load.recovers()
+    load.finish()
 
 
 # --- never in plain text ---------------------------------------------------------------------
