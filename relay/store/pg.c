@@ -196,12 +196,15 @@ static const struct {
 	const char *said, *advice;
 } refusals[] = {
 	{"no encryption", "; it wants TLS: sslmode=verify-full, or database.tls"},
-	{"server does not support SSL", "; TLS is wanted unless sslmode says otherwise"},
+	{"server does not support SSL",
+	 "; for plain text over a network, say sslmode=disable"},
 	{"does not match host name", "; connect by a name that it has, or give both: "
 				     "host=NAME hostaddr=ADDRESS"},
 	{"alert protocol version", "; at least TLS 1.2 is needed"},
 	{"unsupported protocol", "; at least TLS 1.2 is needed"},
 	{"valid client certificate", "; see database.tls.cert_file"},
+	{"root certificate file", "; or name the CA in database.tls.ca_file"},
+	{"host name must be specified", "; add host=NAME to the url"},
 	{"password authentication failed", ""},
 	{"no password supplied", ""},
 	{"does not exist", ""},

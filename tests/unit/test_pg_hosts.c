@@ -138,6 +138,7 @@ static const struct {
 	{"host=nobody,one port=1,2", 0, "one", "10.0.0.1", "2"},
 	{"host=/run/x,two,127.0.0.1 port=1,2,3", 0, "/run/x,two,two,127.0.0.1",
 	 ",10.0.0.2,fd00::2,127.0.0.1", "1,2,2,3"},
+	{"host=@x,one", 0, "@x,one", ",10.0.0.1", "5432,5432"},
 	{"host=two,one hostaddr=10.9.9.9,", 0, "two,one", "10.9.9.9,10.0.0.1",
 	 "5432,5432"},
 	/* libpq's business */
@@ -180,6 +181,25 @@ START_TEST(a_name_that_takes_long_leaves_time_for_the_next)
 }
 END_TEST
 
+START_TEST(a_signal_ends_the_resolving_of_all_hosts)
+{
+	int stop[2];
+	struct stream_wait wait = {.deadline_ms = clock_ms() + 30000};
+
+	ck_assert_int_eq(pipe(stop), 0);
+	ck_assert_int_eq(write(stop[1], "x", 1), 1);
+	wait.stop_fd = stop[0];
+	fake_resolver_hold();
+	ck_assert_int_eq(pg_hosts_resolve(&h, "host=slow,127.0.0.1", &wait, &err), -1);
+	ck_assert_int_eq(err.kind, ERROR_STOPPED);
+	fake_resolver_release();
+	while (fake_resolver_waiting() > 0)
+		usleep(1000);
+	close(stop[0]);
+	close(stop[1]);
+}
+END_TEST
+
 START_TEST(releasing_twice_is_fine)
 {
 	pg_hosts_rotate(&h, "host=a,b port=1,2", 1, &err);
@@ -204,6 +224,7 @@ Suite *unit_suite(void)
 			    sizeof(names) / sizeof(names[0]));
 	tcase_add_test(tc, hosts_that_nobody_knows_are_an_error_that_names_one);
 	tcase_add_test(tc, a_name_that_takes_long_leaves_time_for_the_next);
+	tcase_add_test(tc, a_signal_ends_the_resolving_of_all_hosts);
 	tcase_add_test(tc, releasing_twice_is_fine);
 	suite_add_tcase(suite, tc);
 	return suite;

@@ -82,6 +82,8 @@ static const struct {
 	{"postgresql://127.0.0.1/shop", NULL, &plain, "disable", NULL, NULL},
 	{"postgresql://127.8.9.1:5433/shop", NULL, &plain, "disable", NULL, NULL},
 	{"postgresql://[::1]/shop", NULL, &plain, "disable", NULL, NULL},
+	{"postgresql://[2001:db8::1]/shop", NULL, &plain, "verify-full", "/system/ca",
+	 NULL},
 	{"host=db.example hostaddr=127.0.0.1", NULL, &plain, "disable", NULL, NULL},
 	{"host=localhost hostaddr=10.0.0.1", NULL, &plain, "verify-full", "/system/ca",
 	 NULL},
