@@ -140,7 +140,7 @@ against_servers() {
     SERVERS="$scratch/servers" RELAY="${RELAY:-build-address-undefined/outbox-relay}" \
         PYTHONDONTWRITEBYTECODE=1 timeout --foreground -s INT "$seconds" \
         /usr/bin/python3 -m pytest -v -p no:cacheprovider --basetemp="$scratch/pytest" \
-        --junitxml="$scratch/junit.xml" -o faulthandler_timeout=300 \
+        --junitxml="$scratch/junit.xml" -o faulthandler_timeout=600 \
         ${workers:+-n $workers --dist loadgroup} "$@" </dev/null
     count_pytest $?
 }

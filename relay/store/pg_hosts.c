@@ -65,12 +65,18 @@ static bool is_ambiguous(const char *url, const PQconninfoOption *options)
 	       memchr(at + 1, '@', size - (size_t)(at + 1 - url));
 }
 
+/* A service that the url names comes before the PG* variables, and we cannot see it. */
+static bool names_service(const PQconninfoOption *url)
+{
+	return find(url, "service") != NULL;
+}
+
 static char *rotated(const PQconninfoOption *url, const PQconninfoOption *defaults,
 		     const char *keyword, int by)
 {
 	const char *list = find(url, keyword);
 
-	if (!list)
+	if (!list && !names_service(url))
 		list = find(defaults, keyword);
 	/* An empty string means the default to libpq, as does leaving the word out. */
 	return list && strchr(list, ',') ? rotate(list, by) : NULL;
@@ -227,7 +233,7 @@ int pg_hosts_resolve(struct pg_hosts *h, const char *url, const struct stream_wa
 	};
 	int rc = 0;
 
-	e.left = e.host ? count_items(e.host) : 0;
+	e.left = e.host && !names_service(options) ? count_items(e.host) : 0;
 	if (e.left > 0 && is_well_formed(&e))
 		rc = expand(&e, wait, err);
 	if (rc == 0 && e.count > 0) {

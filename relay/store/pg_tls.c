@@ -73,6 +73,14 @@ static bool is_default(const PQconninfoOption *options, const char *keyword)
 	return !o || !o->val || !o->compiled || strcmp(o->val, o->compiled) == 0;
 }
 
+/* Has libpq got as far as its own defaults? */
+static bool is_readable(const PQconninfoOption *options)
+{
+	const PQconninfoOption *o = find(options, "ssl_min_protocol_version");
+
+	return o && o->val;
+}
+
 /* A service file's sslmode=prefer is the one word that cannot be told from silence. */
 static bool was_said(const PQconninfoOption *all, const char *url, const char *keyword,
 		     const char *variable)
@@ -194,6 +202,11 @@ static int choose(struct pg_tls *out, const PQconninfoOption *all, const char *u
 	bool is_network = !are_local(all);
 	const char *mode = value(all, "sslmode");
 
+	/* Such as a service that there is not: connecting fails for the same reason. */
+	if (!is_readable(all)) {
+		out->sslmode = "verify-full";
+		return 0;
+	}
 	if (is_one_of(least, "", "TLSv1", "TLSv1.1"))
 		return error_set(err, ERROR_CONFIG,
 				 "ssl_min_protocol_version is below TLSv1.2");

@@ -144,6 +144,7 @@ static const struct {
 	/* libpq's business */
 	{"dbname=shop", 0, NULL, NULL, NULL},
 	{"hostaddr=10.0.0.1", 0, NULL, NULL, NULL},
+	{"service=shop", 0, NULL, NULL, NULL},
 	{"host=one,two hostaddr=10.0.0.1", 0, "one,two", NULL, NULL},
 	{"host=one,two port=1,2,3", 0, "one,two", NULL, "1,2,3"},
 };
@@ -154,6 +155,18 @@ START_TEST(names_become_addresses)
 	assert_list(h.host, names[_i].host);
 	assert_list(h.hostaddr, names[_i].hostaddr);
 	assert_list(h.port, names[_i].port);
+}
+END_TEST
+
+START_TEST(a_service_in_the_url_comes_before_the_environment)
+{
+	setenv("PGHOST", "one,two", 1);
+	ck_assert_int_eq(resolve_hosts("service=shop", 1), 0);
+	ck_assert_ptr_null(h.host);
+	ck_assert_ptr_null(h.hostaddr);
+	pg_hosts_release(&h);
+	ck_assert_int_eq(resolve_hosts("dbname=shop", 0), 0);
+	ck_assert_str_eq(h.host, "one,two,two");
 }
 END_TEST
 
@@ -222,6 +235,7 @@ Suite *unit_suite(void)
 			    sizeof(malformed) / sizeof(malformed[0]));
 	tcase_add_loop_test(tc, names_become_addresses, 0,
 			    sizeof(names) / sizeof(names[0]));
+	tcase_add_test(tc, a_service_in_the_url_comes_before_the_environment);
 	tcase_add_test(tc, hosts_that_nobody_knows_are_an_error_that_names_one);
 	tcase_add_test(tc, a_name_that_takes_long_leaves_time_for_the_next);
 	tcase_add_test(tc, a_signal_ends_the_resolving_of_all_hosts);

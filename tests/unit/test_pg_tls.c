@@ -101,6 +101,7 @@ static const struct {
 	{"host=a,b hostaddr=127.0.0.1,", NULL, &plain, "verify-full", "/system/ca", NULL},
 	{"service=far", NULL, &plain, "verify-full", "/system/ca", NULL},
 	{"service=near", NULL, &plain, "disable", NULL, NULL},
+	{"service=missing", NULL, &plain, "verify-full", NULL, NULL},
 	/* our files: TLS is wanted, wherever the server is */
 	{"postgresql://db.example/shop", NULL, &with_ca, "verify-full", "/our/ca", NULL},
 	{"postgresql://localhost/shop", NULL, &with_ca, "verify-full", "/our/ca", NULL},
