@@ -26,7 +26,7 @@ B = build$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))$(if $(COVERAGE),-cov
 WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings \
 	-Wvla -Wformat=2 -Wundef -Wpointer-arith -Wimplicit-fallthrough $(if $(DEVELOPER),-Werror)
 # Instrumented code makes gcc 12 see null format strings where there are none.
-WARNINGS += $(if $(SANITIZE),-Wno-format-truncation -Wno-format-overflow)
+WARNINGS += $(if $(findstring clang,$(CC)),,$(if $(SANITIZE),-Wno-format-truncation -Wno-format-overflow))
 # Instrumented code is for finding mistakes: -O1 builds faster.
 OPTIMISE = $(if $(COVERAGE),-O0 --coverage,$(if $(SANITIZE),-O1,-O2))
 # What Debian's hardening=+all gives, and what gcc 12 takes besides.
@@ -205,10 +205,39 @@ $(call suites,batch work settle): $(call fakes,batch)
 $(call suites,link parking report): $(call fakes,batch clock)
 $(call suites,sender): $(call fakes,batch clock broker)
 $(call suites,turns): $(call fakes,batch clock store)
-$(call suites,relay): $(call fakes,batch clock broker store system)
+$(call suites,relay relay_memory): $(call fakes,batch clock broker store system)
+$(call suites,relay relay_memory): ALL_LDFLAGS += -Wl,--wrap=poll,--wrap=backoff_random
 $(call suites,resolve pg_hosts): $(call fakes,resolver)
 $(call suites,resolve pg_hosts): ALL_LDFLAGS += -Wl,--wrap=getaddrinfo
-$(call suites,relay): ALL_LDFLAGS += -Wl,--wrap=poll,--wrap=backoff_random
+$(call suites,memory relay_memory): $(call fakes,malloc)
+$(call suites,memory relay_memory): ALL_LDFLAGS += \
+	-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=emalloc,--wrap=erealloc
+
+# Preloaded into the program by tests that take things away from it.
+.PHONY: preloads
+preloads: $(patsubst tests/preload/%.c,$(B)/tests/preload/%.so,$(wildcard tests/preload/*.c))
+$(B)/tests/preload/%.so: tests/preload/%.c Makefile
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D) && $(CC) -D_GNU_SOURCE -std=gnu11 -g -O2 $(WARNINGS) -fPIC -shared -o $@ $<
+
+# --- fuzzing ---------------------------------------------------------------------------------
+# libFuzzer targets, each with its seeds in tests/fuzz/corpus/. Built by clang in a folder of its
+# own: this Makefile calls itself for that.
+
+FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_CC ?= clang
+
+.PHONY: fuzz fuzzers
+fuzz: ## fuzz every parser and encoder, SECONDS=60 each; findings stay in build-fuzz/
+	@sh tests/fuzz/run.sh $(or $(SECONDS),60)
+fuzzers:
+	$(Q)$(MAKE) --no-print-directory CC="$(FUZZ_CC)" SANITIZE=fuzzer-no-link,address,undefined \
+		B=build-fuzz $(FUZZERS:%=build-fuzz/tests/fuzz/%)
+
+$(FUZZERS:%=$(B)/tests/fuzz/%): $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(LIBRARY)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(LIBRARY) $(LIBS)
+$(B)/tests/fuzz/fuzz_frames: ALL_LDFLAGS += -Wl,--wrap=stream_connect
 
 .SECONDARY:
 -include $(wildcard $(B)/tests/*/*.d)

@@ -8,46 +8,6 @@
 
 #define FIRST_CAPACITY 256
 
-static void *checked(void *memory)
-{
-	if (memory)
-		return memory;
-	fputs("outbox-relay: out of memory\n", stderr);
-	abort();
-}
-
-void *xmalloc(size_t size)
-{
-	return checked(malloc(size ? size : 1));
-}
-
-void *xcalloc(size_t count, size_t size)
-{
-	return checked(calloc(count ? count : 1, size ? size : 1));
-}
-
-void *xrealloc(void *old, size_t size)
-{
-	return checked(realloc(old, size ? size : 1));
-}
-
-char *xstrdup(const char *text)
-{
-	return checked(strdup(text));
-}
-
-char *xasprintf(const char *format, ...)
-{
-	char *text;
-	va_list args;
-
-	va_start(args, format);
-	if (vasprintf(&text, format, args) < 0)
-		text = NULL;
-	va_end(args);
-	return checked(text);
-}
-
 void buffer_init(struct buffer *b, size_t limit)
 {
 	*b = (struct buffer){.limit = limit};

@@ -5,11 +5,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/memory.h"
+
 /*
- * Growable bytes, and the allocation that cannot fail.
- *
- * Out of memory ends the process, in one place: every step of the relay may be repeated
- * after a crash, so dying is safe, and half-handled allocation failures are not.
+ * Growable bytes.
  *
  * A struct buffer is zero-initialised or set up by buffer_init(); data[start, end) is its
  * content. Consuming from the front moves `start`; room is made by moving the content
@@ -22,12 +21,6 @@ struct buffer {
 	size_t capacity;
 	size_t limit; /* most bytes of content; asking for more is a bug (assert) */
 };
-
-void *xmalloc(size_t size);
-void *xcalloc(size_t count, size_t size);
-void *xrealloc(void *old, size_t size);
-char *xstrdup(const char *text);
-char *xasprintf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 void buffer_init(struct buffer *b, size_t limit);
 void buffer_release(struct buffer *b);

@@ -23,6 +23,9 @@ static const char *reason(void)
 	unsigned long code = ERR_peek_error();
 	const char *text = ERR_reason_error_string(code);
 
+	/* At the start it would pass for a mistake in the configuration. */
+	if (ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE && !memory_is_short())
+		memory_spare();
 	ERR_clear_error();
 	return text ? text : "unknown reason";
 }
@@ -194,6 +197,7 @@ static int unverified(const struct tls *t, long result, struct error *err)
 static int failed(const struct tls *t, int kind, struct error *err)
 {
 	unsigned long code = ERR_peek_error();
+
 	int why = ERR_GET_REASON(code);
 	long result = SSL_get_verify_result(t->ssl);
 

@@ -208,6 +208,7 @@ static int decode_method(struct frames *f, struct frame *frame, struct error *er
 {
 	amqp_bytes_t arguments;
 	const unsigned char *payload = frame->payload.bytes;
+	int status;
 
 	/* Nothing a server says is long; the limit also bounds the depth of tables, which
 	   the decoder of librabbitmq 0.11.0 does not. */
@@ -216,7 +217,10 @@ static int decode_method(struct frames *f, struct frame *frame, struct error *er
 	frame->method = get_u32(payload);
 	arguments.len = frame->payload.len - 4;
 	arguments.bytes = (char *)frame->payload.bytes + 4;
-	if (amqp_decode_method(frame->method, &f->pool, arguments, &frame->decoded) < 0)
+	status = amqp_decode_method(frame->method, &f->pool, arguments, &frame->decoded);
+	if (status == AMQP_STATUS_NO_MEMORY)
+		return error_set(err, ERROR_LOST, "out of memory");
+	if (status < 0)
 		return nonsense(err, "method", frame->method);
 	return frame->channel == 0 ? on_connection(f, frame, err) : 1;
 }

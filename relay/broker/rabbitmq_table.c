@@ -17,10 +17,10 @@
 
 static void *pool_alloc(amqp_pool_t *pool, size_t size)
 {
-	void *memory = amqp_pool_alloc(pool, size ? size : 1);
+	void *memory;
 
-	if (!memory)
-		abort(); /* out of memory, as in base/buffer.c */
+	while (!(memory = amqp_pool_alloc(pool, size ? size : 1)))
+		memory_spare();
 	return memory;
 }
 
@@ -45,9 +45,12 @@ static int refuse(struct error *err, const char *what, const char *name, const c
 static json_t *parse(struct slice json, const char *what, struct error *err)
 {
 	json_error_t e;
-	json_t *value = json_loadb(json.data, json.size, JSON_REJECT_DUPLICATES, &e);
+	json_t *value;
 	const char *why = "are not valid JSON";
 
+	/* Out of memory must never look like a fault of the row. */
+	json_set_alloc_funcs(xmalloc, free);
+	value = json_loadb(json.data, json.size, JSON_REJECT_DUPLICATES, &e);
 	if (value && json_is_object(value))
 		return value;
 	if (value)

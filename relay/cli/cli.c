@@ -7,6 +7,7 @@
 #include <sysexits.h>
 
 #include "base/core.h"
+#include "base/memory.h"
 #include "cli/versions.h"
 
 #define DEFAULT_CONFIG "/etc/outbox-relay/outbox-relay.yaml"
@@ -42,7 +43,7 @@ static const struct command commands[] = {
 	 "Runs in the foreground and logs to standard error. SIGTERM and SIGINT stop it: what\n"
 	 "is in flight is waited for and settled, at most relay.shutdown_timeout long; a\n"
 	 "second signal ends it at once. SIGHUP loads the configuration anew; an invalid file\n"
-	 "changes nothing.\n",
+	 "changes nothing. Exits 71 when memory runs out and 75 when rows were left in hand.\n",
 	 "cekh", cmd_run},
 	{"check", "validate the configuration, then look at database and broker",
 	 "Declares the configured topology, as run does, and changes nothing else. Exits 0 when\n"
@@ -182,6 +183,7 @@ static int run_command(const struct command *command, int argc, char **argv)
 
 int cli_main(int argc, char **argv)
 {
+	memory_reserve();
 	if (argc < 2) {
 		print_help(stderr);
 		return EX_USAGE;

@@ -157,6 +157,7 @@ int cmd_run(const struct cli *cli)
 	static const int codes[] = {
 		[RELAY_STOPPED] = EX_OK,
 		[RELAY_CUT_SHORT] = EX_TEMPFAIL,
+		[RELAY_OUT_OF_MEMORY] = EX_OSERR,
 		[RELAY_UNAVAILABLE] = EX_UNAVAILABLE,
 	};
 	struct run run = {.cli = cli, .config = setup_config_or_say(cli)};
@@ -164,7 +165,7 @@ int cmd_run(const struct cli *cli)
 	enum relay_end end;
 
 	if (!run.config)
-		return EX_CONFIG;
+		return memory_is_short() ? EX_OSERR : EX_CONFIG;
 	stop_setup();
 	while ((end = run_once(&run, &hooks)) == RELAY_RELOAD)
 		use_next(&run);

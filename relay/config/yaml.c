@@ -126,8 +126,11 @@ static int syntax_error(struct reading *r)
 {
 	const yaml_parser_t *p = &r->parser;
 
-	if (p->error == YAML_MEMORY_ERROR)
-		abort();
+	if (p->error == YAML_MEMORY_ERROR) {
+		if (!memory_is_short())
+			memory_spare(); /* the caller will see it */
+		return error_set(r->err, ERROR_CONFIG, "out of memory");
+	}
 	if (p->error == YAML_READER_ERROR)
 		return yaml_error(r->name, position_of_offset(r->text, p->problem_offset),
 				  r->err, "%s", p->problem);
@@ -278,8 +281,8 @@ static int read_events(struct reading *r)
 	yaml_event_t event;
 	int result = 0;
 
-	if (!yaml_parser_initialize(&r->parser))
-		abort();
+	while (!yaml_parser_initialize(&r->parser))
+		memory_spare();
 	yaml_parser_set_encoding(&r->parser, YAML_UTF8_ENCODING);
 	yaml_parser_set_input_string(&r->parser, (const unsigned char *)r->text, r->size);
 	while (result == 0 && !r->is_done) {

@@ -3,10 +3,10 @@
 #include <poll.h>
 #include <stdlib.h>
 
-#include "base/buffer.h"
 #include "base/clock.h"
 #include "base/failpoint.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/stop.h"
 #include "engine/sender.h"
 #include "engine/turns.h"
@@ -164,6 +164,15 @@ static void watch_signals(struct relay *r)
 		begin_drain(r, RELAY_RELOAD);
 }
 
+/* On what memory_spare() gave back; a new process starts with an unbroken heap. */
+static void watch_memory(struct relay *r)
+{
+	if (!memory_is_short() || (r->phase != PHASE_RUNNING && r->end != RELAY_RELOAD))
+		return;
+	log_error("out of memory, ending in good order");
+	begin_drain(r, RELAY_OUT_OF_MEMORY);
+}
+
 static bool is_unavailable(const struct relay *r)
 {
 	return r->turns.link.failures >= UNTIL_EMPTY_TRIES ||
@@ -174,6 +183,7 @@ static void advance_phase(struct relay *r)
 {
 	int64_t now_ms = clock_ms();
 
+	watch_memory(r);
 	if (r->phase == PHASE_RUNNING && r->until_empty) {
 		/* Rows of a parked destination wait, and no one knows for how long. */
 		if (r->turns.is_empty)

@@ -30,6 +30,7 @@ enum relay_end {
 			    again */
 	RELAY_CUT_SHORT, /* asked to stop, but shutdown_timeout passed with rows
 			  unsettled */
+	RELAY_OUT_OF_MEMORY, /* memory is short: all settled or released, if that went well */
 	RELAY_UNAVAILABLE, /* until_empty only: a side cannot be reached, or a
 			     destination is parked */
 };

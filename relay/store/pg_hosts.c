@@ -1,6 +1,5 @@
 #include "pg_hosts.h"
 
-#include <libpq-fe.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -9,6 +8,7 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/resolve.h"
+#include "store/pg_conninfo.h"
 
 static int count_items(const char *list)
 {
@@ -85,17 +85,12 @@ static char *rotated(const PQconninfoOption *url, const PQconninfoOption *defaul
 int pg_hosts_rotate(struct pg_hosts *out, const char *url, int by, struct error *err)
 {
 	PQconninfoOption *options = NULL;
-	PQconninfoOption *defaults = PQconndefaults();
-	char *problem = NULL;
+	PQconninfoOption *defaults;
 
 	*out = (struct pg_hosts){0};
 	if (url) {
-		options = PQconninfoParse(url, &problem);
+		options = pg_conninfo_parse(url);
 		if (!options || is_ambiguous(url, options)) {
-			/* The problem may quote the string, and the string may hold a
-			 * password. */
-			PQfreemem(problem);
-			PQconninfoFree(defaults);
 			PQconninfoFree(options);
 			return error_set(err, ERROR_CONFIG,
 					 "neither a PostgreSQL URI, with special "
@@ -103,6 +98,7 @@ int pg_hosts_rotate(struct pg_hosts *out, const char *url, int by, struct error 
 					 "key=value string");
 		}
 	}
+	defaults = pg_conninfo_defaults();
 	out->host = rotated(options, defaults, "host", by);
 	out->hostaddr = rotated(options, defaults, "hostaddr", by);
 	out->port = rotated(options, defaults, "port", by);
@@ -224,8 +220,8 @@ static void take(char **list, struct buffer *from)
 int pg_hosts_resolve(struct pg_hosts *h, const char *url, const struct stream_wait *wait,
 		     struct error *err)
 {
-	PQconninfoOption *options = url ? PQconninfoParse(url, NULL) : NULL;
-	PQconninfoOption *defaults = PQconndefaults();
+	PQconninfoOption *options = url ? pg_conninfo_parse(url) : NULL;
+	PQconninfoOption *defaults = pg_conninfo_defaults();
 	struct expansion e = {
 		.host = either(h->host, options, defaults, "host"),
 		.hostaddr = either(h->hostaddr, options, defaults, "hostaddr"),

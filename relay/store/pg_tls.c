@@ -1,7 +1,6 @@
 #include "pg_tls.h"
 
 #include <arpa/inet.h>
-#include <libpq-fe.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/buffer.h"
+#include "store/pg_conninfo.h"
 
 /* Where distributions keep the authorities they trust. */
 static const char *system_authorities(void)
@@ -34,21 +34,6 @@ static const char *system_authorities(void)
 }
 
 /* --- what libpq would do --- */
-
-/*
- * All of libpq's reading of url, service file, environment and defaults, without
- * connecting: it reads first, and then refuses a word that makes no sense.
- */
-static PQconninfoOption *effective(const char *url)
-{
-	static const char *const keywords[] = {"dbname", "channel_binding", NULL};
-	const char *const values[] = {url ? url : "", "ask", NULL};
-	PGconn *c = PQconnectStartParams(keywords, values, 1);
-	PQconninfoOption *options = PQconninfo(c);
-
-	PQfinish(c);
-	return options;
-}
 
 static const PQconninfoOption *find(const PQconninfoOption *options, const char *keyword)
 {
@@ -85,7 +70,7 @@ static bool is_readable(const PQconninfoOption *options)
 static bool was_said(const PQconninfoOption *all, const char *url, const char *keyword,
 		     const char *variable)
 {
-	PQconninfoOption *own = url ? PQconninfoParse(url, NULL) : NULL;
+	PQconninfoOption *own = url ? pg_conninfo_parse(url) : NULL;
 	const char *environment = getenv(variable);
 	bool said = *value(own, keyword) || (environment && *environment) ||
 		    !is_default(all, keyword);
@@ -244,7 +229,7 @@ static int choose(struct pg_tls *out, const PQconninfoOption *all, const char *u
 int pg_tls_choose(struct pg_tls *out, const char *url, const struct tls_options *files,
 		  struct error *err)
 {
-	PQconninfoOption *all = effective(url);
+	PQconninfoOption *all = pg_conninfo_effective(url);
 	struct pg_tls choice = {0};
 	int rc = choose(&choice, all, url, files, err);
 
