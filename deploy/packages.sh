@@ -31,6 +31,8 @@ tests    python3-psycopg2  integration tests
 tests    python3-pika      integration tests
 tests    faketime          a wall clock that jumps
 tests    pgbouncer         fault tests: a pooler in between
+fuzz     clang             fuzzing
+fuzz     libclang-rt-dev   fuzzing: libFuzzer and the sanitizers of clang
 lint     cppcheck          static checks
 lint     clang             static checks
 lint     clang-tidy        static checks
@@ -43,6 +45,9 @@ has() {
     postgresql) # any version will do, with or without the metapackage
         set -- /usr/lib/postgresql/*/bin/postgres
         [ -x "$1" ] ;;
+    libclang-rt-dev) # which older releases have in a package of clang itself
+        set -- /usr/lib/llvm-*/lib/clang/*/lib/*/libclang_rt.fuzzer[-.]*
+        [ -e "$1" ] ;;
     *)
         dpkg-query -W -f '${Status}\n' "$1" 2>/dev/null | grep -q '^install ok installed' ;;
     esac
@@ -79,6 +84,8 @@ install() {
     apt="apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0"
     forbid_services
     $apt update </dev/null
+    apt-cache show libclang-rt-dev >/dev/null 2>&1 || # it comes with clang then
+        set -- $(printf '%s\n' "$@" | grep -vx libclang-rt-dev)
     $apt install --no-install-recommends "$@" </dev/null
 }
 

@@ -3,6 +3,7 @@
 #
 #   sh tests/run.sh                                 all
 #   sh tests/run.sh unit
+#   sh tests/run.sh fuzz [SECONDS]                  each fuzz target for so long, 2 unless said
 #   sh tests/run.sh integration [pytest argument…]  for example: -k poison -x
 #   sh tests/run.sh fault [pytest argument…]        a chosen subset of the fault scenarios
 #   sh tests/run.sh all-faults [pytest argument…]   all of them; writes tests/fault/RESULTS.md
@@ -120,12 +121,25 @@ unit() {
         --errors-for-leak-kinds=definite --show-leak-kinds=definite
 }
 
+# All seeds, and a moment of searching.
+fuzz() {
+    title "fuzz targets"
+    sh deploy/packages.sh build fuzz || exit 1
+    mkdir -p build-fuzz
+    sh tests/fuzz/run.sh "${1:-2}" | tee "$scratch/fuzz.output"
+    good=$(grep -c ': nothing found$' "$scratch/fuzz.output")
+    total=$(ls tests/fuzz/fuzz_*.c | wc -l)
+    passed=$((passed + good))
+    failed=$((failed + total - good))
+}
+
 # One pair for the whole run.
 servers() {
     title "starting a private PostgreSQL and RabbitMQ"
     build "" all
     [ -n "${RELAY-}" ] || build address,undefined all
     build "" FAILPOINTS=1 all
+    build "" preloads
     mkdir "$scratch/servers"
     # See tests/harness/secrets.py.
     SERVERS_PASSWORD=mine/c4nary sh deploy/servers.sh start "$scratch/servers" || exit 1
@@ -199,7 +213,7 @@ END
 what=${1-}
 [ $# = 0 ] || shift
 case $what in
-"" | unit | integration | fault | all-faults | soak) ;;
+"" | unit | fuzz | integration | fault | all-faults | soak) ;;
 *)
     sed -n '2,/^set/{/^#/s/^# \{0,1\}//p;}' "$0"
     exit 64 ;;
@@ -208,6 +222,7 @@ sh deploy/packages.sh build servers tests || exit 1
 case $what in
 "")
     unit
+    fuzz
     integration
     fault ;;
 all-faults)
