@@ -129,7 +129,7 @@ def test_a_relay_waits_for_the_claim_of_another_to_commit(database, broker, stop
         database.wait_for_statuses(sent=20)
         first.stop()
         second.stop()
-        assert not peer.published
+        assert len(peer.published) == 0
     exactly_once(database, broker, queue)
 
 
