@@ -16,6 +16,7 @@ build    libpq-dev         PostgreSQL client library
 build    librabbitmq-dev   RabbitMQ client library
 build    libyaml-dev       reads the configuration file
 build    libjansson-dev    reads headers and properties
+build    libmicrohttpd-dev  health and metrics over HTTP
 build    libssl-dev        TLS to broker and database
 servers  postgresql        private server for demo and tests
 servers  rabbitmq-server   private server for demo and tests
@@ -29,6 +30,7 @@ tests    python3-pytest    integration tests
 tests    python3-pytest-xdist integration tests, several at a time
 tests    python3-psycopg2  integration tests
 tests    python3-pika      integration tests
+tests    prometheus        promtool, for the metrics
 tests    faketime          a wall clock that jumps
 tests    pgbouncer         fault tests: a pooler in between
 fuzz     clang             fuzzing

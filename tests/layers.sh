@@ -19,6 +19,7 @@ BEGIN {
 	home["openssl/"] = "base"
 	home["libpq-fe.h"] = "store"
 	home["yaml.h"] = "config"
+	home["microhttpd.h"] = "monitor"
 }
 
 function complain(why) {

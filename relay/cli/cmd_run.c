@@ -11,6 +11,7 @@
 #include "cli/setup.h"
 #include "cli/versions.h"
 #include "engine/relay.h"
+#include "monitor/http.h"
 
 /* Well below any sensible WatchdogSec. */
 #define WATCHDOG_MS 2000
@@ -20,6 +21,9 @@ struct run {
 	struct config *config;
 	struct config *next; /* loaded on SIGHUP, to be used after the drain */
 	int64_t watchdog_at_ms;
+	struct counts counts; /* over all reloads */
+	struct status_board *board;
+	struct http *http;
 };
 
 /* --- logging the configuration --- */
@@ -126,6 +130,54 @@ static void tick(void *context)
 	run->watchdog_at_ms = now_ms + WATCHDOG_MS;
 }
 
+/* --- health and metrics --- */
+
+static int start_http(struct run *run, struct http **http)
+{
+	const struct config_http *c = &run->config->http;
+	char libraries[256];
+	struct error err;
+
+	versions_describe(libraries, sizeof(libraries));
+	if (http_start(&(struct http_settings){.listen = c->listen,
+					       .token = c->token.text,
+					       .libraries = libraries,
+					       .board = run->board},
+		       http, &err) == 0) {
+		if (*http)
+			log_info("serving health and metrics",
+				 LOG_STR("listen", c->listen));
+		return 0;
+	}
+	log_error("cannot serve health and metrics", LOG_STR("error", err.text));
+	return -1;
+}
+
+static bool is_same(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/* After a reload. An address that cannot be had leaves the old one served. */
+static void restart_http(struct run *run, const struct config *old)
+{
+	bool stays = is_same(old->http.listen, run->config->http.listen);
+	struct http *next;
+
+	if (run->cli->until_empty)
+		return;
+	if (stays && is_same(old->http.token.text, run->config->http.token.text))
+		return;
+	if (stays) {
+		http_stop(run->http);
+		run->http = NULL;
+	}
+	if (start_http(run, &next) < 0)
+		return;
+	http_stop(run->http);
+	run->http = next;
+}
+
 /* --- the command --- */
 
 static enum relay_end run_once(struct run *run, const struct relay_hooks *hooks)
@@ -147,9 +199,27 @@ static enum relay_end run_once(struct run *run, const struct relay_hooks *hooks)
 
 static void use_next(struct run *run)
 {
-	config_free(run->config);
+	struct config *old = run->config;
+
 	run->config = run->next;
 	run->next = NULL;
+	restart_http(run, old);
+	config_free(old);
+}
+
+static enum relay_end run_all(struct run *run)
+{
+	struct relay_hooks hooks = {.reload = reload,
+				    .tick = tick,
+				    .context = run,
+				    .counts = &run->counts,
+				    .board = run->board};
+	enum relay_end end;
+
+	while ((end = run_once(run, &hooks)) == RELAY_RELOAD)
+		use_next(run);
+	notify_state("STOPPING=1");
+	return end;
 }
 
 int cmd_run(const struct cli *cli)
@@ -161,16 +231,20 @@ int cmd_run(const struct cli *cli)
 		[RELAY_UNAVAILABLE] = EX_UNAVAILABLE,
 	};
 	struct run run = {.cli = cli, .config = setup_config_or_say(cli)};
-	struct relay_hooks hooks = {.reload = reload, .tick = tick, .context = &run};
-	enum relay_end end;
+	int code = EX_UNAVAILABLE;
 
 	if (!run.config)
 		return memory_is_short() ? EX_OSERR : EX_CONFIG;
 	stop_setup();
-	while ((end = run_once(&run, &hooks)) == RELAY_RELOAD)
-		use_next(&run);
-	notify_state("STOPPING=1");
+	log_setup(run.config->log.level, run.config->log.format);
+	counts_init(&run.counts);
+	run.board = status_board_new();
+	/* A job beside a relay that serves already must not fail over the address. */
+	if (cli->until_empty || start_http(&run, &run.http) == 0)
+		code = codes[run_all(&run)];
+	http_stop(run.http);
+	status_board_free(run.board);
 	config_free(run.config);
 	config_free(run.next);
-	return codes[end];
+	return code;
 }

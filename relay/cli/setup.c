@@ -4,6 +4,7 @@
 
 #include "base/buffer.h"
 #include "base/tls.h"
+#include "monitor/http.h"
 #include "store/pg.h"
 
 /* The drivers as the configuration wants to see them. Built once; the process owns it. */
@@ -28,14 +29,17 @@ static const struct config_driver *config_drivers(void)
 	return list;
 }
 
-static int check_database(const struct config *c, struct error *err)
+static int check_others(const struct config *c, struct error *err)
 {
 	const struct tls_options *tls = &c->database.tls;
 	const char *ignored;
 
 	if (pg_check_url(c->database.url, tls, &ignored, err) < 0)
 		return error_wrap(err, "database.url");
-	return tls_check(tls, err) < 0 ? error_wrap(err, "database.tls") : 0;
+	if (tls_check(tls, err) < 0)
+		return error_wrap(err, "database.tls");
+	return http_check_listen(c->http.listen, err) < 0 ? error_wrap(err, "http.listen")
+							  : 0;
 }
 
 void setup_warnings(const struct config *c,
@@ -56,7 +60,7 @@ void setup_warnings(const struct config *c,
 
 struct config *setup_config(const struct cli *cli, struct error *err)
 {
-	return config_load(cli->config_path, config_drivers(), check_database, err);
+	return config_load(cli->config_path, config_drivers(), check_others, err);
 }
 
 struct config *setup_config_or_say(const struct cli *cli)

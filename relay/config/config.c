@@ -112,6 +112,11 @@ static const struct option options[] = {
 	BOOL("retry.count_outages", retry.count_outages, "false",
 	     "charge attempts for lost connections, too"),
 
+	STRING("http.listen", http.listen, "127.0.0.1:9753", 1, 64, 0,
+	       "where to serve health and metrics"),
+	STRING("http.token_file", http.token, NULL, 1, 0, OPTION_FILE,
+	       "file whose first line is the bearer token for metrics"),
+
 	CHOICE("log.level", log.level, "info", level_names, "least level that is logged"),
 	CHOICE("log.format", log.format, "logfmt", format_names, "form of the lines"),
 	{0},

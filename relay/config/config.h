@@ -61,6 +61,11 @@ struct config_retry {
 	bool count_outages;
 };
 
+struct config_http {
+	char *listen; /* "127.0.0.1:9753" or "off" */
+	struct secret_file token;
+};
+
 struct config_log {
 	int level;  /* enum log_level */
 	int format; /* enum log_format */
@@ -71,6 +76,7 @@ struct config {
 	struct config_broker broker;
 	struct config_relay relay;
 	struct config_retry retry;
+	struct config_http http;
 	struct config_log log;
 	size_t driver;       /* index into the list of drivers given to config_load() */
 	void *driver_config; /* filled by that driver's rows */

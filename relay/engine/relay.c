@@ -1,7 +1,9 @@
 #include "relay.h"
 
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/failpoint.h"
@@ -24,6 +26,9 @@
 /* The longest sleep: a supervisor wants to see the loop turn. */
 #define TICK_MS 2000
 
+/* Nobody looks at the status more often. */
+#define STATUS_EVERY_MS 100
+
 enum phase {
 	PHASE_RUNNING,
 	PHASE_DRAINING,  /* no new rows: waiting for the confirms of what is in flight */
@@ -38,7 +43,9 @@ struct relay {
 	struct store *store;
 	struct broker *broker;
 	struct work work;
-	struct counts counts;
+	struct counts own_counts;
+	struct counts *counts; /* own_counts, or the hooks' */
+	struct status status;  /* as put up last */
 	struct report report;
 	struct sender sender;
 	struct turns turns;
@@ -94,7 +101,7 @@ static void init_sender(struct relay *r, const struct config *c)
 		.max_message_bytes = c->relay.max_message_bytes,
 	};
 
-	sender_init(&r->sender, &settings, r->broker, &r->work, &r->counts);
+	sender_init(&r->sender, &settings, r->broker, &r->work, r->counts);
 }
 
 struct relay *relay_new(const struct config *config, struct broker *broker,
@@ -113,11 +120,13 @@ struct relay *relay_new(const struct config *config, struct broker *broker,
 
 	r->until_empty = until_empty;
 	r->hooks = hooks;
+	counts_init(&r->own_counts);
+	r->counts = hooks->counts ? hooks->counts : &r->own_counts;
 	r->shutdown_timeout_ms = config->relay.shutdown_timeout_ms;
 	r->broker = broker;
 	r->store = make_store(config, settings.wants_bell);
 	init_sender(r, config);
-	turns_init(&r->turns, &settings, r->store, &r->work, &r->counts, &r->report);
+	turns_init(&r->turns, &settings, r->store, &r->work, r->counts, &r->report);
 	return r;
 }
 
@@ -134,7 +143,7 @@ void relay_free(struct relay *r)
 
 const struct counts *relay_counts(const struct relay *r)
 {
-	return &r->counts;
+	return r->counts;
 }
 
 /* --- ending --- */
@@ -159,9 +168,12 @@ static void watch_signals(struct relay *r)
 	stop_drain();
 	if (stop_requested() && (r->phase == PHASE_RUNNING || r->end == RELAY_RELOAD))
 		begin_drain(r, RELAY_STOPPED);
-	else if (reloads && r->phase == PHASE_RUNNING &&
-		 r->hooks->reload(r->hooks->context))
-		begin_drain(r, RELAY_RELOAD);
+	else if (reloads && r->phase == PHASE_RUNNING) {
+		if (r->hooks->reload(r->hooks->context))
+			begin_drain(r, RELAY_RELOAD);
+		else
+			r->counts->reloads_refused++;
+	}
 }
 
 /* On what memory_spare() gave back; a new process starts with an unbroken heap. */
@@ -209,6 +221,84 @@ static bool is_done(const struct relay *r)
 	       clock_ms() >= r->release_until_ms;
 }
 
+/* --- how it is --- */
+
+static struct status_side side(const struct link *l)
+{
+	struct status_side side = {.is_up = l->is_up,
+				   .since_ms =
+					   l->is_up ? l->up_since_ms : l->down_since_ms,
+				   .failed_tries = l->failures};
+
+	snprintf(side.error, sizeof(side.error), "%s", l->said);
+	return side;
+}
+
+static void describe_parked(struct status *s, const struct parking *p)
+{
+	s->parked_count = p->count;
+	for (int i = 0; i < p->count; i++) {
+		const struct parked *from = &p->parked[i];
+		struct status_parked *to = &s->parked[i];
+
+		to->has_key = p->list[i].routing_key != NULL;
+		memcpy(to->exchange, from->exchange, sizeof(to->exchange));
+		memcpy(to->routing_key, from->routing_key, sizeof(to->routing_key));
+		memcpy(to->reply, from->reply, sizeof(to->reply));
+		to->since_ms = from->since_ms;
+		to->probes = from->probes;
+	}
+}
+
+/* Rows are claimed in the order in which they are due. */
+static void describe_work(struct status *s, const struct work *w)
+{
+	s->batches = w->count;
+	s->rows_in_hand = 0;
+	s->rows_in_flight = work_in_flight(w);
+	s->oldest_due_ms = CLOCK_NEVER;
+	for (int i = 0; i < w->count; i++) {
+		const struct batch *b = w->batches[i];
+
+		s->rows_in_hand += b->count - b->in_state[ROW_SETTLED];
+		if (b->count && b->rows[0].due_ms)
+			s->oldest_due_ms = clock_min(s->oldest_due_ms, b->rows[0].due_ms);
+	}
+}
+
+static uint64_t settled(const struct counts *c)
+{
+	return c->sent + c->retried + c->failed;
+}
+
+static void describe(struct relay *r, int64_t now_ms)
+{
+	struct status *s = &r->status;
+	const char *why =
+		r->sender.link.is_up ? r->broker->driver->blocked(r->broker) : NULL;
+
+	describe_work(s, &r->work);
+	describe_parked(s, &r->work.parking);
+	s->database = side(&r->turns.link);
+	s->broker = side(&r->sender.link);
+	snprintf(s->block_reason, sizeof(s->block_reason), "%s", why ? why : "");
+	s->blocked_since_ms = r->sender.blocked_since_ms;
+	if (s->rows_in_hand == 0 || settled(r->counts) != settled(&s->counts))
+		s->progress_at_ms = now_ms;
+	s->counts = *r->counts;
+	s->at_ms = now_ms;
+}
+
+static void put_up_status(struct relay *r)
+{
+	int64_t now_ms = clock_ms();
+
+	if (!r->hooks->board || now_ms < r->status.at_ms + STATUS_EVERY_MS)
+		return;
+	describe(r, now_ms);
+	status_put(r->hooks->board, &r->status);
+}
+
 /* --- the loop --- */
 
 static void keep_connected(struct relay *r)
@@ -238,10 +328,22 @@ static void begin_turn(struct relay *r)
 		    unnamed);
 }
 
+static int64_t status_due_ms(const struct relay *r)
+{
+	const struct status *s = &r->status;
+	bool is_old = s->database.is_up != r->turns.link.is_up ||
+		      s->broker.is_up != r->sender.link.is_up ||
+		      s->parked_count != r->work.parking.count ||
+		      memcmp(&s->counts, r->counts, sizeof(s->counts)) != 0;
+
+	return r->hooks->board && is_old ? s->at_ms + STATUS_EVERY_MS : CLOCK_NEVER;
+}
+
 static int64_t due_ms(const struct relay *r)
 {
 	int64_t due = clock_min(turns_due_ms(&r->turns), report_due_ms(&r->report));
 
+	due = clock_min(due, status_due_ms(r));
 	if (r->phase != PHASE_RELEASING)
 		due = clock_min(due, sender_due_ms(&r->sender));
 	if (r->phase == PHASE_DRAINING)
@@ -285,6 +387,7 @@ enum relay_end relay_run(struct relay *r)
 		report_say(&r->report, clock_ms(), false);
 		watch_signals(r);
 		advance_phase(r);
+		put_up_status(r);
 		r->hooks->tick(r->hooks->context);
 	}
 	FAILPOINT_IF(r->end == RELAY_STOPPED, released);

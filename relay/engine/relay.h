@@ -6,6 +6,7 @@
 #include "broker/broker.h"
 #include "config/config.h"
 #include "engine/counts.h"
+#include "engine/status.h"
 
 /*
  * The relay: one thread, one loop, two halves that never wait for each other.
@@ -45,6 +46,8 @@ struct relay_hooks {
 	/* Once a turn of the loop, at least every few seconds: the process is alive. */
 	void (*tick)(void *context);
 	void *context;
+	struct counts *counts;      /* to go on counting in; NULL: its own, from 0 */
+	struct status_board *board; /* where it puts up its status; NULL: nowhere */
 };
 
 /* No I/O. All stay valid until relay_free(). Takes over the broker. */

@@ -74,6 +74,7 @@ static void decide(struct sender *s, struct batch *b, struct row *row,
 	enum policy_action action = policy_decide(&s->settings.policy, verdict,
 						  row->try_count, random, &decision);
 
+	s->counts->verdicts[verdict]++;
 	if (action == POLICY_DECIDE) {
 		batch_decide(b, row, decision,
 			     explain(text, sizeof(text), verdict, reason));
@@ -111,11 +112,22 @@ static void doubt(struct sender *s, const char *why)
 	}
 }
 
+static void set_blocked(struct sender *s, bool is_blocked)
+{
+	int64_t now_ms = clock_ms();
+
+	if (is_blocked)
+		s->blocked_since_ms = now_ms;
+	else if (s->is_blocked)
+		s->counts->blocked_ms += (uint64_t)(now_ms - s->blocked_since_ms);
+	s->is_blocked = is_blocked;
+}
+
 static void lost(struct sender *s, const struct error *err)
 {
 	doubt(s, err->text);
 	driver(s)->close(s->broker);
-	s->is_blocked = false;
+	set_blocked(s, false);
 	s->expire_at_ms = CLOCK_NEVER;
 	link_down(&s->link, err);
 }
@@ -165,7 +177,7 @@ static void watch_blocked(struct sender *s)
 
 	if ((why != NULL) == s->is_blocked)
 		return;
-	s->is_blocked = why != NULL;
+	set_blocked(s, why != NULL);
 	if (why) {
 		log_warn("broker blocks publishing", LOG_STR("reason", why));
 		return;
@@ -300,6 +312,15 @@ void sender_publish(struct sender *s)
 
 /* --- receipts --- */
 
+static void time_confirm(struct sender *s, const struct row *row)
+{
+	int64_t now_ms = clock_ms();
+
+	histogram_add(&s->counts->confirm_ms, now_ms - row->published_ms);
+	if (row->due_ms && row->try_count == 0)
+		histogram_add(&s->counts->delivery_ms, now_ms - row->due_ms);
+}
+
 static void take_receipt(struct sender *s, const struct receipt *receipt)
 {
 	struct batch *b;
@@ -313,6 +334,8 @@ static void take_receipt(struct sender *s, const struct receipt *receipt)
 		if (row->sequence > s->answered_sequence)
 			s->answered_sequence = row->sequence;
 	}
+	if (receipt->verdict == VERDICT_SENT)
+		time_confirm(s, row);
 	tell_parking(s, row, receipt->verdict, receipt->reason);
 	decide(s, b, row, receipt->verdict, receipt->reason);
 	FAILPOINT(receipt_taken);

@@ -40,6 +40,7 @@ struct sender {
 	uint64_t receipts;          /* since the connection was opened */
 	int64_t unblocked_at_ms;    /* confirms are not expected to be faster than this */
 	bool is_blocked;
+	int64_t blocked_since_ms;
 	bool is_others_turn; /* while rows must go alone; see next_row() */
 	int64_t turn_ends_at_ms;
 	bool is_alone_out;    /* what is in flight must have nothing beside it */

@@ -408,6 +408,7 @@ static void take_claimed(struct turns *t)
 	}
 	if (turn->claimed) {
 		t->counts->claimed += (uint64_t)turn->claimed->count;
+		histogram_add(&t->counts->batch_rows, turn->claimed->count);
 		work_add(t->work, turn->claimed);
 		t->pauses = 0;
 	}
@@ -444,6 +445,7 @@ static void blame_named(struct turns *t, struct batch *b)
 
 		if (row->id != b->publishing_id)
 			continue;
+		t->counts->verdicts[VERDICT_CRASHED]++;
 		policy_decide(&t->settings.policy, VERDICT_CRASHED, row->try_count,
 			      backoff_random(), &decision);
 		batch_decide(b, row, decision,

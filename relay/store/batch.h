@@ -36,8 +36,9 @@ struct row {
 	int64_t body_size; /* as in the table */
 	int64_t try_count; /* attempts charged before this one */
 	enum row_state state;
-	bool is_alone; /* to be published with nothing else in flight */
-	bool is_probe; /* of a parked destination; see engine/parking.h */
+	bool is_alone;  /* to be published with nothing else in flight */
+	bool is_probe;  /* of a parked destination; see engine/parking.h */
+	int64_t due_ms; /* since when, on the local clock; 0: not known */
 	int64_t published_ms;
 	uint64_t sequence; /* order of publishing, over all batches */
 	struct decision decision;

@@ -194,8 +194,8 @@
 	" RETURNING claim_id, cardinality(message_ids) AS claimed)"                    \
 	" SELECT claim_id, claimed, (SELECT count(*) FROM due),"                       \
 	" (SELECT next_retry FROM due WHERE n = 1), (SELECT id FROM due WHERE n = 1)," \
-	" (SELECT min(claim_id) FROM message_log_claim WHERE claim_id >= $10)"         \
-	" FROM claim"
+	" (SELECT min(claim_id) FROM message_log_claim WHERE claim_id >= $10),"        \
+	" statement_timestamp() FROM claim"
 #define SQL_CLAIM        SQL_CLAIM_("")
 #define SQL_CLAIM_AROUND SQL_CLAIM_(SQL_AROUND("$12", "$13"))
 
@@ -235,7 +235,7 @@
  * `sending` any more (the application marked them itself) are left out, as are, in an
  * adopted claim, rows that its former owner already scheduled anew.
  *
- * The last column tells the rows that must go alone.
+ * The last column but one tells the rows that must go alone, the last since when they are due.
  *
  * $1 relay_id, $2 turn, $3 claim_id low-water mark, $4 the largest body to fetch
  */
@@ -244,7 +244,8 @@
 	" CASE WHEN octet_length(m.payload) <= $4 THEN m.payload END,"           \
 	" octet_length(m.payload)::bigint, m.content_type, m.headers::text,"     \
 	" m.properties::text, m.try_count,"                                      \
-	" coalesce(m.last_error LIKE '" BATCH_REFUSED "%', false)"               \
+	" coalesce(m.last_error LIKE '" BATCH_REFUSED "%', false),"              \
+	" m.next_retry"                                                          \
 	" FROM message_log_claim c"                                              \
 	" CROSS JOIN LATERAL unnest(c.message_ids) WITH ORDINALITY AS u (id, n)" \
 	" JOIN message_log m ON m.id = u.id"                                     \

@@ -601,6 +601,12 @@ static bool take_settled(struct store *s, struct batch *b, int index)
 	return pg_int(r, 0, 0) > 0;
 }
 
+/* `now`: the server's time when the turn began, 0 where it is not known. */
+static int64_t local_ms(const struct store *s, int64_t now, int64_t timestamp)
+{
+	return now ? s->turn_began_ms - (now - timestamp) / 1000 : 0;
+}
+
 static void take_row(struct row *row, const struct pg_result *r, int i)
 {
 	*row = (struct row){
@@ -618,7 +624,8 @@ static void take_row(struct row *row, const struct pg_result *r, int i)
 }
 
 /* The rows come in any order, with their places; those that left `sending` leave gaps. */
-static void take_rows(struct batch *b, const struct pg_result *r)
+static void take_rows(const struct store *s, struct batch *b, const struct pg_result *r,
+		      int64_t now)
 {
 	int places = 0;
 	int *row_at;
@@ -638,6 +645,7 @@ static void take_rows(struct batch *b, const struct pg_result *r)
 		if (i < 0)
 			continue;
 		take_row(&b->rows[b->count], r, i);
+		b->rows[b->count].due_ms = local_ms(s, now, pg_int(r, i, 12));
 		b->in_state[ROW_WAITING]++;
 		if (pg_bool(r, i, 11))
 			batch_set_alone(b, &b->rows[b->count]);
@@ -650,7 +658,7 @@ static void take_rows(struct batch *b, const struct pg_result *r)
  * A claim whose rows are all gone by now is still a claim to settle: it becomes a batch
  * without rows.
  */
-static struct batch *take_batch(struct store *s, int64_t claim_id)
+static struct batch *take_batch(struct store *s, int64_t claim_id, int64_t now)
 {
 	struct batch *b = xcalloc(1, sizeof(*b));
 
@@ -658,7 +666,7 @@ static struct batch *take_batch(struct store *s, int64_t claim_id)
 	b->claim_id = claim_id;
 	b->lease_deadline_ms = s->turn_began_ms + s->settings.lease_ms;
 	b->result = pg_result_take(s->pg, s->at.fetch);
-	take_rows(b, b->result);
+	take_rows(s, b, b->result, now);
 	return b;
 }
 
@@ -672,7 +680,7 @@ static void take_claim(struct store *s, struct store_turn *t)
 	s->due_from = pg_int(r, 0, 3);
 	s->due_from_id = pg_int(r, 0, 4);
 	s->claims_from = pg_int(r, 0, pg_is_null(r, 0, 5) ? 0 : 5);
-	t->claimed = take_batch(s, pg_int(r, 0, 0));
+	t->claimed = take_batch(s, pg_int(r, 0, 0), pg_int(r, 0, 6));
 }
 
 static void take_probe(struct store *s, struct store_turn *t)
@@ -680,7 +688,7 @@ static void take_probe(struct store *s, struct store_turn *t)
 	const struct pg_result *r = pg_result(s->pg, s->at.probe);
 
 	if (pg_rows(r))
-		t->claimed = take_batch(s, pg_int(r, 0, 0));
+		t->claimed = take_batch(s, pg_int(r, 0, 0), 0);
 }
 
 static void take_adopted(struct store *s, struct store_turn *t)
@@ -689,7 +697,7 @@ static void take_adopted(struct store *s, struct store_turn *t)
 
 	if (pg_rows(r) == 0)
 		return;
-	t->claimed = take_batch(s, pg_int(r, 0, 0));
+	t->claimed = take_batch(s, pg_int(r, 0, 0), 0);
 	t->claimed->is_adopted = true;
 	t->claimed->publishing_id = pg_is_null(r, 0, 1) ? 0 : pg_int(r, 0, 1);
 	for (int i = 0; i < t->claimed->count; i++)

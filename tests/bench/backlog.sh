@@ -36,6 +36,7 @@ broker:
   urls: ["$AMQP_URL"]
   topology: {queues: [{name: $1, type: $queue_type}]}
 relay: {on_sent: $on_sent, name: bench}
+http: {listen: "off"}
 log: {level: warn}
 END
 }

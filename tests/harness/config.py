@@ -4,6 +4,7 @@
 QUICK = {
     "relay": {"poll_interval": "200ms", "lease": "3s", "shutdown_timeout": "5s"},
     "retry": {"first_delay": "100ms", "max_delay": "500ms", "jitter": 0},
+    "http": {"listen": "off"},  # many relays at a time
     "log": {"level": "debug", "format": "logfmt"},
 }
 

@@ -52,7 +52,7 @@ static void tick(void *context)
 	}
 }
 
-static const struct relay_hooks hooks = {.reload = reload, .tick = tick};
+static struct relay_hooks hooks = {.reload = reload, .tick = tick};
 
 /* --- the broker's answers --- */
 
@@ -725,6 +725,56 @@ END_TEST
 
 /* --- reloading --- */
 
+/* --- what others see --- */
+
+static struct status status;
+
+static void look(void *context)
+{
+	(void)context;
+	status_get(hooks.board, &status);
+}
+
+START_TEST(others_see_what_the_relay_does_soon_after)
+{
+	hooks.board = status_board_new();
+	broker.answer = sent_after_3_s;
+	fake_database_insert(1, 10, clock_ms());
+	fake_clock_at(clock_ms() + 1000, look, NULL);
+	run_for(6000);
+	ck_assert(status.database.is_up && status.broker.is_up);
+	ck_assert_int_eq(status.rows_in_hand, 10);
+	ck_assert_int_eq(status.rows_in_flight, 10);
+	ck_assert_int_ge(status.batches, 1);
+	look(NULL);
+	ck_assert_uint_eq(status.counts.sent, 10);
+	ck_assert_uint_eq(status.counts.verdicts[VERDICT_SENT], 10);
+	ck_assert_uint_eq(status.counts.confirm_ms.total, 10);
+	ck_assert_int_ge(status.counts.confirm_ms.sum, 30000);
+	ck_assert_int_eq(status.rows_in_hand, 0);
+	status_board_free(hooks.board);
+}
+END_TEST
+
+START_TEST(counts_go_on_from_one_relay_to_the_next)
+{
+	struct counts kept;
+
+	counts_init(&kept);
+	hooks.counts = &kept;
+	may_reload = false;
+	broker.answer = sent_after_2_ms;
+	fake_database_insert(1, 10, clock_ms());
+	run(true);
+	fake_database_insert(11, 10, clock_ms());
+	fake_clock_at(clock_ms() + 500, send_signal, &sighup);
+	run_for(1000);
+	ck_assert_uint_eq(kept.sent, 20);
+	ck_assert_uint_eq(kept.connects, 4);
+	ck_assert_uint_eq(kept.reloads_refused, 1);
+}
+END_TEST
+
 START_TEST(a_reload_that_is_refused_changes_nothing)
 {
 	fake_database_insert(1, 8, clock_ms());
@@ -1066,6 +1116,8 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, a_database_that_hangs_does_not_hold_up_the_end);
 	tcase_add_test(tc,
 		       what_was_confirmed_is_settled_even_if_the_database_returns_late);
+	tcase_add_test(tc, others_see_what_the_relay_does_soon_after);
+	tcase_add_test(tc, counts_go_on_from_one_relay_to_the_next);
 	tcase_add_test(tc, a_reload_that_is_refused_changes_nothing);
 	tcase_add_test(tc,
 		       a_reload_waits_for_what_is_in_flight_and_the_next_relay_goes_on);

@@ -1,0 +1,15 @@
+#ifndef MONITOR_METRICS_H
+#define MONITOR_METRICS_H
+
+#include "base/buffer.h"
+#include "engine/status.h"
+
+/*
+ * A status in Prometheus' text format, version 0.0.4: base units, HELP and TYPE for each. Pure but
+ * for what /proc says of this process. `now_ms` of clock_ms(); `libraries` as --version prints
+ * them.
+ */
+void metrics_write(struct buffer *out, const struct status *s, const char *libraries,
+		   int64_t now_ms);
+
+#endif

@@ -1,0 +1,283 @@
+"""/livez, /readyz and /metrics of a running relay."""
+
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from harness import DEAD, merge, wait_until
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+class Client:
+    def __init__(self, port):
+        self.port = port
+
+    def request(self, path, method="GET", headers={}, body=None):
+        """(status, headers, body)"""
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, 10)) as c:
+            c.request(method, path, body, headers)
+            response = c.getresponse()
+            return response.status, response.headers, response.read().decode()
+
+    def get(self, path):
+        return self.request(path)[2]
+
+    def status(self, path):
+        return self.request(path)[0]
+
+    def ready(self):
+        return json.loads(self.get("/readyz"))
+
+    def metrics(self):
+        """{'name{labels}': value}"""
+        lines = [line for line in self.get("/metrics").splitlines() if not line.startswith("#")]
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+
+@pytest.fixture
+def served(relay):
+    """The relay with a port of its own, not started, and a client for it."""
+    client = Client(free_port())
+    relay.configure(merge(relay.config, {"http": {"listen": f"127.0.0.1:{client.port}"}}))
+    return relay, client
+
+
+@pytest.fixture
+def serving(served):
+    relay, client = served
+    relay.start()
+    wait_until(lambda: relay.events("serving health and metrics"))
+    wait_until(lambda: client.status("/readyz") == 200)
+    return relay, client
+
+
+def test_a_running_relay_is_live_and_ready(serving):
+    relay, client = serving
+    assert client.request("/livez")[0::2] == (200, "ok\n")
+    answer = client.ready()
+    assert answer["ready"] is True and answer["reasons"] == []
+    assert answer["database"]["up"] and answer["broker"]["up"]
+    relay.stop()
+
+
+def test_metrics_count_what_happened_to_each_row(database, broker, serving):
+    relay, client = serving
+    exchange = broker.exchange()
+    broker.queue(exchange, "good")
+    database.insert_many(50, exchange, "good")
+    bad = database.insert(exchange, "nowhere")
+    database.wait_for_status(bad, "failed")
+    database.wait_for_statuses(sent=50, failed=1)
+    wait_until(lambda: client.metrics()['outbox_relay_rows_settled_total{fate="failed"}'] == 1)
+    seen = client.metrics()
+    assert seen['outbox_relay_rows_settled_total{fate="sent"}'] == 50
+    assert seen['outbox_relay_rows_settled_total{fate="retry"}'] == 2
+    assert seen['outbox_relay_verdicts_total{verdict="confirmed"}'] == 50
+    assert seen['outbox_relay_verdicts_total{verdict="returned"}'] == 3
+    assert seen["outbox_relay_messages_published_total"] == 53
+    assert seen["outbox_relay_possible_duplicates_total"] == 0
+    assert seen["outbox_relay_confirm_seconds_count"] == 50
+    assert seen["outbox_relay_delivery_seconds_count"] == 50
+    assert 0 < seen["outbox_relay_delivery_seconds_sum"] < 50 * 60
+    assert seen["outbox_relay_rows_in_hand"] == 0
+    assert seen["process_open_fds"] > 3
+    relay.stop()
+
+
+def test_promtool_finds_nothing_to_say_about_the_metrics(serving):
+    relay, client = serving
+    promtool = shutil.which("promtool")
+    assert promtool, "deploy/packages.sh tests installs it (package prometheus)"
+    done = subprocess.run([promtool, "check", "metrics"], input=client.get("/metrics"), text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "")
+    relay.stop()
+
+
+def test_a_parked_destination_is_a_metric(database, broker, serving):
+    relay, client = serving
+    missing = broker.prefix + "missing"
+    database.query("INSERT INTO message_log (exchange, payload) SELECT %s, '' "
+                   "FROM generate_series(1, 50)", [missing])
+    wait_until(lambda: client.metrics()["outbox_relay_parked_destinations"] == 1)
+    name = f'outbox_relay_destination_parked_seconds{{exchange="{missing}",routing_key=""}}'
+    assert client.metrics()[name] >= 0
+    assert client.metrics()["outbox_relay_destinations_parked_total"] == 1
+    (parked,) = client.ready()["parked"]
+    assert parked["exchange"] == missing and "404 NOT_FOUND" in parked["error"]
+    assert client.status("/readyz") == 200
+    relay.stop()
+
+
+def test_without_a_broker_it_is_live_but_not_ready_and_says_why(database, make_relay, served):
+    relay, client = served
+    relay.configure(merge(relay.config, {"broker": {"urls": [f"amqp://{DEAD}"]}}))
+    relay.start()
+    relay.wait_for("cannot connect", side="broker")
+    wait_until(lambda: client.ready()["broker"].get("failed_tries", 0) >= 2)
+    assert client.status("/readyz") == 503
+    answer = client.ready()
+    assert answer["reasons"] == ["the broker is down"]
+    assert "refused" in answer["broker"]["error"]
+    assert client.status("/livez") == 200
+    assert client.metrics()['outbox_relay_connected{side="broker"}'] == 0
+    relay.stop()
+
+
+def test_a_frozen_broker_slows_no_answer(database, spare_rabbitmq, served):
+    relay, client = served
+    relay.configure(merge(relay.config, {"broker": {"urls": [spare_rabbitmq.amqp_url]}}))
+    relay.start()
+    relay.wait_for("connected", side="broker")
+    wait_until(lambda: client.status("/readyz") == 200)
+    spare_rabbitmq.pause("rabbitmq")
+    database.insert("", "nobody")
+    wait_until(lambda: client.metrics()["outbox_relay_messages_in_flight"] == 1)
+    for path in ("/livez", "/metrics"):
+        assert client.status(path) == 200
+    spare_rabbitmq.resume("rabbitmq")
+    relay.stop()
+
+
+@pytest.mark.parametrize("path, method, status", [
+    ("/", "GET", 404), ("/metrics/", "GET", 404), ("/../etc/passwd", "GET", 404),
+    ("/metrics", "POST", 405), ("/livez", "DELETE", 405), ("/metrics", "HEAD", 200)])
+def test_what_there_is_not_is_refused(serving, path, method, status):
+    relay, client = serving
+    got, headers, body = client.request(path, method, body=b"x" if method == "POST" else None)
+    assert got == status
+    if status == 405:
+        assert headers["Allow"] == "GET, HEAD"
+    if method == "HEAD":
+        assert body == "" and int(headers["Content-Length"]) > 1000
+    relay.stop()
+
+
+@pytest.mark.parametrize("given, status", [
+    (None, 401), ("Bearer wrong", 401), ("Bearer secre", 401), ("Bearer secrets", 401),
+    ("Bearer ", 401), ("Basic secret", 401), ("Bearer secret", 200)])
+def test_metrics_want_the_token_and_probes_do_not(served, tmp_path, given, status):
+    relay, client = served
+    token = tmp_path / "token"
+    token.write_text("secret\n")
+    relay.configure(merge(relay.config, {"http": {"token_file": str(token)}}))
+    relay.start()
+    wait_until(lambda: relay.events("serving health and metrics"))
+    headers = {"Authorization": given} if given else {}
+    assert client.request("/metrics", headers=headers)[0] == status
+    wait_until(lambda: client.status("/readyz") == 200)
+    assert "secret" not in relay.log
+    relay.stop()
+
+
+@pytest.mark.parametrize("bytes", [
+    b"\x00\xff\xfe\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET /livez HTTP/1.1\r\n" + b"X: y\r\n" * 9000,
+    b"GET /" + b"a" * 100000 + b" HTTP/1.1\r\n\r\n", b"\r\n" * 5000, b"POST /metrics HTTP/1.1\r\nContent-Length: -5\r\n\r\n"])
+def test_garbage_harms_nobody(serving, bytes):
+    relay, client = serving
+    with socket.create_connection(("127.0.0.1", client.port), 10) as s:
+        with contextlib.suppress(OSError):
+            s.sendall(bytes)
+            s.recv(4096)
+    assert client.status("/livez") == 200
+    assert relay.is_running()
+    relay.stop()
+
+
+def test_more_connections_than_allowed_do_not_use_up_descriptors(serving):
+    relay, client = serving
+    before = client.metrics()["process_open_fds"]
+    folder = f"/proc/{relay.process.pid}/fd"
+    crowd = []
+    for _ in range(200):
+        crowd.append(socket.socket())
+        crowd[-1].setblocking(False)
+        crowd[-1].connect_ex(("127.0.0.1", client.port))
+    wait_until(lambda: len(os.listdir(folder)) >= before + 60)
+    assert len(os.listdir(folder)) <= before + 70
+    for s in crowd:
+        s.close()
+    wait_until(lambda: _scrape(client), 60)
+    relay.stop()
+
+
+def _scrape(client):
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        return client.status("/livez") == 200
+
+
+def test_counters_go_on_over_a_reload(database, broker, serving):
+    relay, client = serving
+    exchange = broker.exchange()
+    broker.queue(exchange)
+    database.insert_many(5, exchange)
+    database.wait_for_statuses(sent=5)
+    relay.signal(signal.SIGHUP)
+    relay.wait_for("drained")
+    relay.wait_for("starting", count=2)
+    database.insert_many(5, exchange)
+    database.wait_for_statuses(sent=10)
+    wait_until(lambda: client.metrics()['outbox_relay_rows_settled_total{fate="sent"}'] == 10)
+    relay.stop()
+
+
+def test_a_refused_reload_is_counted(serving):
+    relay, client = serving
+    relay.config_file.write_text("nonsense: true\n")
+    relay.signal(signal.SIGHUP)
+    relay.wait_for("configuration refused, the old one stays")
+    wait_until(lambda: client.metrics()["outbox_relay_config_reloads_refused_total"] == 1)
+    relay.stop()
+
+
+def test_a_reload_moves_to_another_port_and_stays_where_that_is_taken(serving):
+    relay, client = serving
+    other = Client(free_port())
+    relay.configure(merge(relay.config, {"http": {"listen": f"127.0.0.1:{other.port}"}}))
+    relay.signal(signal.SIGHUP)
+    wait_until(lambda: _scrape(other))
+    assert not _scrape(client)
+    with socket.create_server(("127.0.0.1", client.port)):
+        relay.configure(merge(relay.config, {"http": {"listen": f"127.0.0.1:{client.port}"}}))
+        relay.signal(signal.SIGHUP)
+        error = relay.wait_for("cannot serve health and metrics")["error"]
+        assert "Address already in use" in error
+        assert _scrape(other)
+    relay.stop()
+
+
+@pytest.mark.scenario(80)
+def test_a_port_that_is_taken_ends_a_start_with_69(served):
+    relay, client = served
+    with socket.create_server(("127.0.0.1", client.port)):
+        relay.start()
+        assert relay.wait(check=69) == 69
+        assert "Address already in use" in relay.log
+        # A job beside a relay is no server.
+        relay.run_until_empty()
+
+
+@pytest.mark.parametrize("listen", ["9753", "localhost:9753", "127.0.0.1", "127.0.0.1:0",
+                                    "127.0.0.1:65536", "127.0.0.1:1x", "::1:9753", ":9753"])
+def test_an_address_that_makes_no_sense_is_refused_with_its_place(relay, listen):
+    relay.configure(merge(relay.config, {"http": {"listen": listen}}))
+    done = relay.run("run", check=78)
+    assert "http.listen: must be" in done.stderr
+
+
+def test_off_serves_nothing(relay):
+    relay.start()
+    relay.wait_for("connected", side="broker")
+    assert relay.events("serving health and metrics") == []
+    relay.stop()
