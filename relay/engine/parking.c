@@ -184,6 +184,18 @@ void parking_sent(struct parking *p, const struct message *msg)
 		resume(p, i);
 }
 
+static int most_refusals(enum verdict verdict)
+{
+	switch (verdict) {
+	case VERDICT_REFUSED:
+		return PARKING_AFTER_REFUSED;
+	case VERDICT_OVERDUE:
+		return PARKING_AFTER_OVERDUE;
+	default:
+		return PARKING_AFTER_RETURNED;
+	}
+}
+
 bool parking_refused(struct parking *p, const struct message *msg, enum verdict verdict,
 		     const char *reply, bool is_probe)
 {
@@ -197,11 +209,10 @@ bool parking_refused(struct parking *p, const struct message *msg, enum verdict 
 		return false;
 	}
 	run = count_refusal(p, msg, reply);
-	if (run->count < (verdict == VERDICT_REFUSED ? PARKING_AFTER_REFUSED
-						     : PARKING_AFTER_RETURNED) ||
-	    p->count == PARKING_MAX)
+	if (run->count < most_refusals(verdict) || p->count == PARKING_MAX)
 		return false;
 	park(p, run, verdict != VERDICT_REFUSED && !run->has_many_keys, reply);
+	p->parked[p->count - 1].goes_alone = verdict == VERDICT_REFUSED;
 	end_run(p, run);
 	return true;
 }
@@ -237,6 +248,7 @@ bool parking_next_probe(struct parking *p, struct probe *probe)
 		if (now_ms < at->probe_at_ms)
 			continue;
 		probe->destination = p->list[i];
+		probe->goes_alone = at->goes_alone;
 		probe->is_newest = at->probes % 2 != 0;
 		at->probes++;
 		put_off(at, now_ms);

@@ -36,9 +36,13 @@
 #define PARKING_AFTER_REFUSED  10
 #define PARKING_AFTER_RETURNED 100
 
+/* Each costs others part of a confirm timeout. */
+#define PARKING_AFTER_OVERDUE 10
+
 struct parked {
 	char exchange[256], routing_key[256];
 	char reply[256]; /* the latest, in full */
+	bool goes_alone; /* see struct probe */
 	int refused;     /* probes */
 	int probes;      /* begun */
 	int64_t since_ms;
@@ -69,7 +73,7 @@ struct parking {
 /* The broker took a message for this destination. */
 void parking_sent(struct parking *p, const struct message *msg);
 
-/* It was charged for a refusal: RETURNED, NACKED or REFUSED. True: parked just now. */
+/* It was charged for a refusal: RETURNED, NACKED, REFUSED or OVERDUE. True: parked just now. */
 bool parking_refused(struct parking *p, const struct message *msg, enum verdict verdict,
 		     const char *reply, bool is_probe);
 
@@ -84,6 +88,7 @@ int64_t parking_due_ms(const struct parking *p);
 
 struct probe {
 	struct destination destination;
+	bool goes_alone; /* the broker breaks off over messages for it */
 	bool is_newest; /* the oldest rows may be the bad ones: every other probe is young */
 };
 

@@ -324,6 +324,7 @@ static void begin_turn(struct relay *r)
 	struct batch *batch = NULL;
 	struct row *unnamed = runs ? sender_unnamed(&r->sender, &batch) : NULL;
 
+	r->turns.is_stalled = sender_is_stalled(&r->sender);
 	turns_begin(&r->turns, runs && sender_is_ready(&r->sender), release, batch,
 		    unnamed);
 }

@@ -16,6 +16,13 @@
    length: a thousand of them take seconds, and new messages shall not wait for the last. */
 #define TAKE_TURNS_MS 250
 
+/* Of confirm_timeout: silence for so long, and a few other messages are sent to learn whose it
+   is. Well before half of it, after which silence counts as the broker's. */
+#define STALL_SHARE 8
+
+/* Beyond max_in_flight, for those. */
+#define STALL_ROOM 16
+
 void sender_init(struct sender *s, const struct sender_settings *settings,
 		 struct broker *broker, struct work *work, struct counts *counts)
 {
@@ -59,7 +66,7 @@ static void tell_parking(struct sender *s, const struct row *row, enum verdict v
 	if (verdict == VERDICT_SENT)
 		parking_sent(p, &row->message);
 	else if (verdict == VERDICT_RETURNED || verdict == VERDICT_NACKED ||
-		 verdict == VERDICT_REFUSED)
+		 verdict == VERDICT_REFUSED || verdict == VERDICT_OVERDUE)
 		s->counts->parked +=
 			parking_refused(p, &row->message, verdict, reason, row->is_probe);
 }
@@ -193,6 +200,16 @@ static bool must_be_named(const struct batch *b, const struct row *row)
 	return b->is_adopted && b->publishing_id != row->id;
 }
 
+bool sender_is_stalled(const struct sender *s)
+{
+	int64_t patience_ms = s->settings.confirm_timeout_ms / STALL_SHARE;
+	int64_t now_ms = clock_ms();
+
+	return sender_is_ready(s) && work_in_flight(s->work) > 0 &&
+	       now_ms - s->answered_at_ms > patience_ms &&
+	       now_ms - s->published_at_ms > patience_ms;
+}
+
 static bool is_others_turn(struct sender *s)
 {
 	int64_t now_ms = clock_ms();
@@ -214,7 +231,10 @@ static bool is_others_turn(struct sender *s)
 
 static struct row *next_in_turn(struct sender *s, struct batch **batch)
 {
-	if (work_in_flight(s->work) == 0)
+	/* One that gets no answer is not worth everybody's wait; but while its claim names it,
+	   it must be alone. */
+	if (work_in_flight(s->work) == 0 ||
+	    (sender_is_stalled(s) && !work_has_name(s->work)))
 		s->is_alone_out = false;
 	if (s->is_alone_out)
 		return NULL;
@@ -246,7 +266,7 @@ struct row *sender_unnamed(struct sender *s, struct batch **batch)
 
 static void in_flight(struct sender *s, struct batch *b, struct row *row)
 {
-	row->published_ms = clock_ms();
+	row->published_ms = s->published_at_ms = clock_ms();
 	row->sequence = ++s->sequence;
 	s->counts->published++;
 	s->is_alone_out = row->is_alone;
@@ -297,9 +317,12 @@ void sender_publish(struct sender *s)
 {
 	int64_t now_ms = clock_ms();
 	int room = s->settings.max_in_flight - work_in_flight(s->work);
+	bool is_stalled = sender_is_stalled(s);
 	struct batch *b;
 	struct row *row;
 
+	if (is_stalled && room < STALL_ROOM)
+		room = STALL_ROOM;
 	while (sender_is_ready(s) && room-- > 0) {
 		row = next_row(s, &b);
 		if (!row || must_be_named(b, row) ||
@@ -390,6 +413,7 @@ static void give_up(struct sender *s, struct batch *b, struct row *row)
 		 "no confirm within %lld ms, though later messages were confirmed",
 		 (long long)s->settings.confirm_timeout_ms);
 	driver(s)->forget(s->broker, work_tag(b, row));
+	tell_parking(s, row, VERDICT_OVERDUE, reason);
 	decide(s, b, row, VERDICT_OVERDUE, reason);
 }
 

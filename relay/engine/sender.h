@@ -37,6 +37,7 @@ struct sender {
 	uint64_t sequence;          /* of the last publish */
 	uint64_t answered_sequence; /* the latest publish that has a receipt */
 	int64_t answered_at_ms;     /* when the last receipt came */
+	int64_t published_at_ms;    /* when the last message went out */
 	uint64_t receipts;          /* since the connection was opened */
 	int64_t unblocked_at_ms;    /* confirms are not expected to be faster than this */
 	bool is_blocked;
@@ -63,6 +64,12 @@ bool sender_is_ready(const struct sender *s);
 
 void sender_publish(struct sender *s);
 void sender_collect(struct sender *s);
+
+/*
+ * Has nothing come or gone for a while, with messages in flight? Their queue may be stuck (a quorum
+ * queue without its majority) or the broker: a few other messages tell, if they are confirmed.
+ */
+bool sender_is_stalled(const struct sender *s);
 
 /* Looks for confirms that are overdue, now and then. */
 void sender_expire(struct sender *s);

@@ -9,6 +9,10 @@
 /* Batches with rows still to be published or heard of: one at the broker, one behind it,
    and one on its way from the database, so that neither side waits for the other. */
 #define OPEN_BATCHES_MAX 3
+#define BATCHES_MAX      4
+
+/* In a stall, so many rows at a time beyond that: they may be for the stuck queue, too. */
+#define STALL_CLAIM 32
 
 /* Dead relays are looked for at least this often while there is work. */
 #define ADOPT_EVERY_MS 5000
@@ -21,7 +25,7 @@
 /* Reading from the beginning passes every row that is left alone (a million of them, perhaps) and
    every dead index entry. When it takes longer than this, that is done for a small share of the
    time only. */
-#define FULL_READ_CHEAP_MS     50
+#define FULL_READ_CHEAP_MS     200
 #define FULL_READ_SHARE        20
 #define FULL_READ_PAUSE_MAX_MS 60000
 
@@ -141,7 +145,8 @@ static void plan_unname(struct turns *t)
 	for (int i = 0; i < t->work->count; i++) {
 		struct batch *b = t->work->batches[i];
 
-		if (batch_open_rows(b) && is_done(b, b->publishing_id))
+		if (batch_open_rows(b) && b->publishing_id &&
+		    (t->is_stalled || is_done(b, b->publishing_id)))
 			t->turn.name = b;
 	}
 }
@@ -169,10 +174,11 @@ static int leaving(const struct store_turn *turn)
 /* Batches whose rows go alone are in hand for long: beside them there is room for one more. */
 static bool has_room(const struct turns *t, int leave)
 {
-	int most = OPEN_BATCHES_MAX + work_has_alone(t->work);
+	int open = OPEN_BATCHES_MAX + work_has_alone(t->work);
 
-	return t->work->count - leave < WORK_BATCHES_MAX &&
-	       work_open_batches(t->work) < most;
+	if (t->is_stalled)
+		return t->work->count - leave < WORK_BATCHES_MAX;
+	return t->work->count - leave < BATCHES_MAX && work_open_batches(t->work) < open;
 }
 
 static void plan_probe(struct turns *t)
@@ -207,6 +213,8 @@ static void plan_claim(struct turns *t, int64_t now_ms)
 	}
 	if (t->appetite == APPETITE_AWAKE) {
 		turn->claim_limit = t->settings.batch_size;
+		if (t->is_stalled && turn->claim_limit > STALL_CLAIM)
+			turn->claim_limit = STALL_CLAIM;
 		turn->full_read = t->full_read || now_ms >= t->full_read_at_ms;
 	} else if (t->appetite == APPETITE_DROWSY &&
 		   !(t->settings.until_empty && t->work->count)) {
@@ -429,7 +437,8 @@ static void take_probe(struct turns *t)
 		return; /* nothing is due there */
 	for (int i = 0; i < b->count; i++) {
 		b->rows[i].is_probe = true;
-		batch_set_alone(b, &b->rows[i]);
+		if (t->probe.goes_alone)
+			batch_set_alone(b, &b->rows[i]);
 	}
 	t->counts->claimed += (uint64_t)b->count;
 	work_add(t->work, b);
@@ -529,6 +538,9 @@ static void take_peek(struct turns *t)
 		until_ms = clock_min(until_ms, now_ms + SHARED_SLEEP_MAX_MS);
 	if (turn->next_due_ms > 0)
 		until_ms = clock_min(until_ms, now_ms + turn->next_due_ms);
+	/* It may have passed by what was committed late, and nobody rings twice. */
+	if (!turn->full_read)
+		until_ms = clock_min(until_ms, t->full_peek_at_ms);
 	fall_asleep(t, until_ms, turn->bell != STORE_BELL_NONE);
 }
 

@@ -59,6 +59,7 @@ struct turns {
 	uint64_t resumed;        /* destinations whose rows were looked for again */
 	int64_t adopt_at_ms;
 	bool may_claim;
+	bool is_stalled; /* set by the caller: see sender_is_stalled() */
 	bool is_empty;   /* at the last look nothing was due, in hand, or left by a dead
 			  relay */
 	bool has_parked; /* until_empty and is_empty: but for rows of parked destinations */

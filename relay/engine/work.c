@@ -57,6 +57,15 @@ bool work_has_alone(const struct work *w)
 	return false;
 }
 
+bool work_has_name(const struct work *w)
+{
+	for (int i = 0; i < w->count; i++) {
+		if (w->batches[i]->is_adopted && w->batches[i]->publishing_id)
+			return true;
+	}
+	return false;
+}
+
 static int waiting_others(const struct batch *b)
 {
 	return b->is_settling ? 0 : b->in_state[ROW_WAITING] - b->alone_waiting;

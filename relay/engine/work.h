@@ -13,7 +13,7 @@
  * settle them and bring new batches. It owns the batches. All zero is empty.
  */
 
-#define WORK_BATCHES_MAX 4
+#define WORK_BATCHES_MAX 8
 
 struct work {
 	struct batch *batches[WORK_BATCHES_MAX];
@@ -37,6 +37,9 @@ int work_in_flight(const struct work *w);
 
 /* Is there a row without a fate that must be published with nothing else in flight? */
 bool work_has_alone(const struct work *w);
+
+/* Does a claim in hand name the row that is published alone? */
+bool work_has_name(const struct work *w);
 
 /* Is there a row to publish that need not go alone? */
 bool work_has_others(const struct work *w);

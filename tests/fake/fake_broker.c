@@ -186,7 +186,7 @@ static void forget(struct broker *b, uint64_t tag)
 	for (size_t i = 0; i < f->pending_count; i++) {
 		if (f->pending[i].tag != tag)
 			continue;
-		fake_assert(f->forgotten_count < 64);
+		fake_assert(f->forgotten_count < FAKE_BROKER_IDS);
 		f->forgotten[f->forgotten_count++] = f->pending[i].id;
 		f->pending_count--;
 		memmove(&f->pending[i], &f->pending[i + 1],

@@ -58,7 +58,7 @@ struct fake_broker {
 	int order_count;
 	int published[FAKE_BROKER_IDS];
 	bool is_sent[FAKE_BROKER_IDS]; /* a SENT receipt was collected */
-	int64_t forgotten[64];
+	int64_t forgotten[FAKE_BROKER_IDS];
 	int forgotten_count;
 };
 

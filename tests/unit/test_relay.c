@@ -285,6 +285,65 @@ START_TEST(an_unroutable_row_fails_at_its_third_attempt_and_no_sooner)
 }
 END_TEST
 
+/* --- a queue that confirms nothing --- */
+
+static struct fake_answer every_third_is_silent(void *context, int64_t id)
+{
+	(void)context;
+	return (struct fake_answer){.verdict = id % 3 ? VERDICT_SENT : VERDICT_NONE,
+				    .after_ms = 2};
+}
+
+static bool healthy_are_sent(void)
+{
+	for (int i = 0; i < db->row_count; i++) {
+		if (db->rows[i].id % 3 && db->rows[i].status != FAKE_SENT)
+			return false;
+	}
+	return true;
+}
+
+static void readdress(void)
+{
+	for (int i = 0; i < db->row_count; i++)
+		db->rows[i].routing_key = db->rows[i].id % 3 ? "healthy" : "stuck";
+}
+
+/*
+ * A quorum queue without its majority, among others: its messages fill all batches in hand. They
+ * are told from a broker that is silent by a few messages more, charged, and their destination is
+ * parked; the others arrive, within a few confirm timeouts.
+ */
+START_TEST(a_queue_that_confirms_nothing_holds_up_the_others_for_a_while_only)
+{
+	broker.answer = every_third_is_silent;
+	fake_database_insert(1, 600, clock_ms());
+	readdress();
+	should_end = healthy_are_sent;
+	may_reload = true;
+	ck_assert_int_eq(run(false), RELAY_RELOAD);
+	ck_assert_int_lt(took_ms, 10 * MINUTE_MS);
+	for (int i = 0; i < db->row_count; i++)
+		ck_assert(db->rows[i].id % 3 == 0 || db->rows[i].try_count == 0);
+	ck_assert_uint_eq(counts.parked, 1);
+	ck_assert_int_eq(fake_database_count(FAKE_FAILED), 0);
+}
+END_TEST
+
+START_TEST(its_messages_fail_after_three_attempts_where_they_are_few)
+{
+	broker.answer = every_third_is_silent;
+	fake_database_insert(1, 20, clock_ms());
+	fake_database_insert(100, 1, clock_ms() + 20000);
+	fake_database_insert(200, 1, clock_ms() + 25000);
+	fake_database_insert(301, 1, clock_ms() + 60000);
+	fake_database_insert(401, 1, clock_ms() + 68000);
+	run_for(HOUR_MS);
+	ck_assert(healthy_are_sent());
+	ck_assert_int_ge(fake_database_row(3)->try_count, 1);
+}
+END_TEST
+
 START_TEST(a_row_that_closes_the_channel_fails_and_harms_nobody_else)
 {
 	broker.answer = poison_closes_the_channel;
@@ -1081,6 +1140,9 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, a_row_that_comes_while_the_relay_sleeps_is_sent_at_once);
 	tcase_add_test(tc, a_sleeping_relay_looks_once_a_second_and_ticks);
 	tcase_add_test(tc, an_unroutable_row_fails_at_its_third_attempt_and_no_sooner);
+	tcase_add_test(
+		tc, a_queue_that_confirms_nothing_holds_up_the_others_for_a_while_only);
+	tcase_add_test(tc, its_messages_fail_after_three_attempts_where_they_are_few);
 	tcase_add_test(tc, a_row_that_closes_the_channel_fails_and_harms_nobody_else);
 	tcase_add_test(tc, a_row_that_gets_no_confirm_is_given_up_while_the_others_flow);
 	tcase_add_test(

@@ -190,7 +190,7 @@ END_TEST
 
 START_TEST(the_others_keep_their_order_when_one_is_removed)
 {
-	for (uint32_t turn = 1; turn <= WORK_BATCHES_MAX; turn++)
+	for (uint32_t turn = 1; turn <= 4; turn++)
 		work_add(&w, fake_batch(turn, 10 * turn, 1));
 	work_remove(&w, w.batches[1]);
 	ck_assert_str_eq(publish_others(99), "10 30 40");
