@@ -15,7 +15,9 @@
  * behind both.
  */
 
-/* Session settings; $1 is true to make them last for the transaction only (poolers). */
+/* Session settings; $1 is true to make them last for the transaction only (poolers). Of a
+   database that knows no encoding bytes are taken as they are: asked for UTF-8, it would
+   refuse a whole claim for one row that is none. */
 #define SQL_SETTINGS                                                                \
 	"SELECT set_config(name, value, $1) FROM (VALUES"                           \
 	" ('search_path', $2), ('statement_timeout', $3), ('lock_timeout', $4),"    \
@@ -24,7 +26,9 @@
 	" ('enable_hashjoin', 'off'), ('enable_mergejoin', 'off'), ('jit', 'off')," \
 	" ('tcp_keepalives_idle', '10'), ('tcp_keepalives_interval', '5'),"         \
 	" ('tcp_keepalives_count', '3'), ('tcp_user_timeout', '30000'),"            \
-	" ('client_min_messages', 'warning')"                                       \
+	" ('client_min_messages', 'warning'),"                                      \
+	" ('client_encoding', CASE current_setting('server_encoding')"              \
+	"  WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END)"                      \
 	") AS settings (name, value)"
 
 /* Kept out of SQL_SETTINGS: inside a transaction it would come too late. */
