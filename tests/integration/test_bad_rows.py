@@ -16,6 +16,7 @@ def refused(database, constraint, **columns):
 # --- refused at the INSERT -------------------------------------------------------------------
 
 
+@pytest.mark.scenario(69, fault="rows that the table can refuse", expected="refused")
 @pytest.mark.parametrize("constraint, columns", [
     ("message_log_status_is_known", dict(status="done")),
     ("message_log_status_is_known", dict(status="SENT")),
@@ -81,6 +82,7 @@ def test_message_log_send_passes_the_refusal_on(database):
     assert refusal.value.diag.constraint_name == "message_log_headers_is_a_json_object"
 
 
+@pytest.mark.scenario(67, fault="names of 255 bytes", expected="taken")
 @pytest.mark.parametrize("column", ["message_id", "exchange", "routing_key", "content_type"])
 def test_255_bytes_are_taken_in(database, column):
     database.insert(**{column: "ä" * 127 + "x"})
@@ -117,6 +119,7 @@ PASS_THE_CHECKS = {
 }
 
 
+@pytest.mark.scenario(68, fault="headers and properties that cannot be sent")
 def test_rows_that_pass_the_checks_and_cannot_be_published_fail_with_the_reason(
         database, broker, relay):
     exchange = broker.exchange()
@@ -139,6 +142,8 @@ def test_rows_that_pass_the_checks_and_cannot_be_published_fail_with_the_reason(
 
 
 # user_id is another matter: only the broker knows whether it is right.
+@pytest.mark.scenario(71, fault="a user_id that is not the login's",
+                      expected="charged alone, failed after three")
 def test_a_row_that_claims_another_user_is_blamed_alone(database, broker, relay):
     exchange = broker.exchange()
     queue = broker.queue(exchange)

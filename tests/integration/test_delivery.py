@@ -146,6 +146,7 @@ def test_message_log_send_may_schedule_a_row(database):
     assert database.value("SELECT next_retry = created_at + '1h' FROM message_log")
 
 
+@pytest.mark.scenario(70, fault="bodies around multiples of the frame size")
 def test_bodies_around_multiples_of_the_frame_size_arrive_whole(database, broker, relay):
     queue = broker.queue()
     room = FRAME_MAX - 8  # of a frame, for a body
@@ -157,6 +158,7 @@ def test_bodies_around_multiples_of_the_frame_size_arrive_whole(database, broker
         [random.Random(size).randbytes(size) for size in sizes]
 
 
+@pytest.mark.scenario(70, fault="64 MiB between small ones")
 def test_a_body_of_64_mib_arrives_between_small_ones(database, broker, relay):
     queue = broker.queue()
     body = random.Random(64).randbytes(1 << 20) * 64

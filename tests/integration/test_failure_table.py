@@ -460,6 +460,7 @@ BAD = {
 }
 
 
+@pytest.mark.scenario(71, fault="what cannot be expressed, one by one")
 @pytest.mark.parametrize("what", BAD)
 def test_a_row_fails_at_once_without_a_publish_for(database, broker, relay, what):
     exchange = broker.exchange()
@@ -478,6 +479,7 @@ def test_a_row_fails_at_once_without_a_publish_for(database, broker, relay, what
     assert (stopped["published"], stopped["failed"], stopped["interrupted"]) == (2, 1, 0)
 
 
+@pytest.mark.scenario(70, fault="exactly max_message_bytes", expected="sent")
 def test_a_body_of_exactly_max_message_bytes_is_sent(database, broker, relay):
     exchange = broker.exchange()
     queue = broker.queue(exchange)
