@@ -473,7 +473,7 @@ def pooled(database, tmp_path):
         env = database.servers.env
         users = os.path.join(folder, "users")
         with open(users, "w", encoding="ascii") as file:
-            file.write('"outbox" "outbox"\n')
+            file.write(f'"outbox" "{env["PASSWORD"]}"\n')
         ini = os.path.join(folder, "pgbouncer.ini")
         with open(ini, "w", encoding="ascii") as file:
             file.write(f"""[databases]
