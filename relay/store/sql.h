@@ -138,11 +138,14 @@
 
 /*
  * Dead: the lease ran out, or at once when the lock that the owner's session held is
- * free. $1 relay_id, $2 lock key. The try-lock ends with the transaction.
+ * free. But a claim that names a row is left its lease: a lost session is not a lost relay, and
+ * who adopts it charges the row for a death. An owner that lives comes back for it meanwhile.
+ * $1 relay_id, $2 lock key. The try-lock ends with the transaction.
  */
 #define SQL_IS_DEAD                                            \
 	"(relay_id <> $1 AND (lease_until < clock_timestamp()" \
-	" OR (has_session_lock AND pg_try_advisory_xact_lock_shared($2, relay_id))))"
+	" OR (has_session_lock AND publishing_id IS NULL"      \
+	" AND pg_try_advisory_xact_lock_shared($2, relay_id))))"
 
 /* Under the claim lock. $3 name, $4 turn, $5 lease in ms, $6 has_session_lock. */
 #define SQL_ADOPT                                                                    \

@@ -161,7 +161,8 @@ static struct fake_claim *find_dead(const struct store *s)
 		struct fake_claim *c = &db->claims[i];
 
 		if (c->relay_id != s->relay_id &&
-		    (c->lease_until_ms < clock_ms() || !is_alive(c->relay_id)))
+		    (c->lease_until_ms < clock_ms() ||
+		     (!c->publishing_id && !is_alive(c->relay_id))))
 			return c;
 	}
 	return NULL;

@@ -12,7 +12,8 @@ import time
 import psycopg2
 import pytest
 
-from harness import DOWN, UP, Database, Proxy, merge, quick_config, seen, wait_until
+from harness import DOWN, SHORT, UP, Database, Proxy, merge, quick_config, seen, wait_until
+from harness.peer import Peer
 from harness.program import RELEASE
 
 # How long a long outage is.
@@ -85,6 +86,9 @@ def test_postgres_is_killed_under_load_again_and_again(
     load.start()
     for n in range(3):
         load.wait_for_sent(load.sent() + 100)
+        wait_until(lambda: all(
+            len(relay.events("connected", side="database")) == n + 1 for relay in load.relays), 60,
+            what="both relays connected")
         with load.fault():
             process = spare_postgres.pid("postgres")
             spare_postgres.signal("postgres", number)
@@ -293,6 +297,37 @@ def in_transaction(database):
 def disconnected_any(load, count):
     wait_until(lambda: sum(len(relay.events("disconnected", side="database"))
                            for relay in load.relays) >= count, 30, what=f"{count} lost sessions")
+
+
+@pytest.mark.scenario(fault="a relay that publishes an adopted row alone loses its session, and lives",
+                      expected="takes its claim back; the row is not charged for a death")
+def test_a_session_lost_while_a_row_goes_alone_charges_nobody(database, make_relay):
+    with Peer() as peer:
+        config = merge(merge(quick_config(database.url, peer.url), SHORT),
+                       {"broker": {"confirm_timeout": "60s"}, "relay": {"lease": "10s"}})
+        for n in range(3):
+            database.insert(routing_key=str(n))
+        dead, owner, other = (make_relay(config) for _ in range(3))
+        dead.start()
+        wait_until(lambda: len(peer.published) == 3, what="three publishes")
+        dead.kill()
+        owner.start()
+        wait_until(lambda: len(peer.published) == 4, what="a publish of an adopted row")
+        other.start()
+        other.wait_for("connected", side="database")
+        owner.signal(signal.SIGSTOP)  # so that the other one comes first
+        relay_id = database.value("SELECT relay_id FROM message_log_claim")
+        database.query("""SELECT pg_terminate_backend(pid) FROM pg_locks
+            WHERE locktype = 'advisory' AND objid = %s""", [relay_id])
+        time.sleep(1)  # five polls of the other
+        owner.signal(signal.SIGCONT)
+        owner.wait_for("connected", side="database", count=2)
+        assert not other.events("claim adopted from a dead relay")
+        peer.on_publish = lambda publish: publish.ack()
+        peer.published[3].ack()
+        database.wait_for_statuses(sent=3, timeout=30)
+        assert database.attempts() == {0: 3}
+        seen(charged=0)
 
 
 @pytest.mark.scenario(35)
@@ -574,7 +609,8 @@ def test_the_way_to_postgres_swallows_everything(database, broker, make_load):
         with load.fault() as fault:
             proxy.blackhole()
             disconnected(load)
-            load.relay.wait_for("cannot connect", side="database")
+            tries = proxy.accepted
+            wait_until(lambda: proxy.accepted > tries + 1, 60, what="two more tries")
             proxy.heal()
         load.quiet(fault)
         load.recovers()
