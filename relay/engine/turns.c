@@ -95,8 +95,11 @@ void turns_open(struct turns *t, int timeout_ms, int stop_fd)
 	}
 	link_up(&t->link, store_peer(t->store));
 	for (int i = 0; i < t->work->count; i++) {
+		struct batch *b = t->work->batches[i];
+
+		b->is_settling = false;
 		if (gone[i])
-			give_up_batch(t->work->batches[i]);
+			give_up_batch(b);
 	}
 	FAILPOINT_IF(t->work->count, taken_over);
 	t->counts->connects++;

@@ -180,10 +180,8 @@ struct store *store_new(const struct store_settings *settings)
 
 static void take_back(struct store_turn *t)
 {
-	for (int i = 0; i < t->settle_count; i++) {
+	for (int i = 0; i < t->settle_count; i++)
 		batch_move_all(t->settle[i], ROW_SETTLING, ROW_DECIDED);
-		t->settle[i]->is_settling = false;
-	}
 	if (t->name)
 		batch_move_all(t->name, ROW_SETTLING, ROW_DECIDED);
 }

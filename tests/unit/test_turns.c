@@ -738,6 +738,29 @@ START_TEST(of_a_claim_that_is_gone_nothing_is_counted_or_overwritten)
 }
 END_TEST
 
+/* It may be gone, and its rows with another relay. */
+START_TEST(nothing_is_published_from_a_claim_that_was_perhaps_given_back)
+{
+	struct batch *b, *from;
+
+	skip_adopt();
+	b = claim_rows(1, 2);
+	releases = true;
+	db->loses_next_turn = _i ? FAKE_LOSS_AFTER_COMMIT : FAKE_LOSS_BEFORE_COMMIT;
+	turn();
+	ck_assert(!t.link.is_up);
+	ck_assert_int_eq(b->in_state[ROW_WAITING], 2);
+	ck_assert_ptr_null(work_next_other(&work, &from));
+	reopen();
+	if (_i) {
+		ck_assert(b->is_lost);
+		ck_assert_ptr_null(work_next_other(&work, &from));
+	} else {
+		ck_assert_ptr_eq(work_next_other(&work, &from), &b->rows[0]);
+	}
+}
+END_TEST
+
 START_TEST(a_settlement_lost_before_its_commit_is_sent_again)
 {
 	struct batch *b;
@@ -750,10 +773,10 @@ START_TEST(a_settlement_lost_before_its_commit_is_sent_again)
 	turn();
 	ck_assert(!t.link.is_up);
 	ck_assert_int_eq(b->in_state[ROW_DECIDED], 3);
-	ck_assert(!b->is_settling);
 	ck_assert_int_eq(fake_database_row(1)->status, FAKE_SENDING);
 	reopen();
 	ck_assert(!b->is_lost);
+	ck_assert(!b->is_settling);
 	ck_assert(turn());
 	ck_assert_uint_eq(counts.sent, 2);
 	ck_assert_uint_eq(counts.retried, 1);
@@ -1220,7 +1243,6 @@ START_TEST(closing_puts_what_was_on_its_way_back)
 	ck_assert_int_eq(b->in_state[ROW_SETTLING], 2);
 	turns_close(&t);
 	ck_assert_int_eq(b->in_state[ROW_DECIDED], 2);
-	ck_assert(!b->is_settling);
 	ck_assert(!t.has_bell);
 }
 END_TEST
@@ -1476,6 +1498,9 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, a_claim_without_rows_is_closed);
 	tcase_add_test(tc, giving_back_settles_what_is_known_and_frees_the_rest);
 	tcase_add_test(tc, of_a_claim_that_is_gone_nothing_is_counted_or_overwritten);
+	tcase_add_loop_test(tc,
+			    nothing_is_published_from_a_claim_that_was_perhaps_given_back,
+			    0, 2);
 	tcase_add_test(tc, a_settlement_lost_before_its_commit_is_sent_again);
 	tcase_add_test(tc, a_settlement_whose_answer_is_lost_charges_nobody_twice);
 	tcase_add_test(tc, a_claim_whose_answer_is_lost_is_dropped_at_the_next_session);
