@@ -35,6 +35,8 @@ tests    faketime          a wall clock that jumps
 tests    pgbouncer         fault tests: a pooler in between
 fuzz     clang             fuzzing
 fuzz     libclang-rt-dev   fuzzing: libFuzzer and the sanitizers of clang
+model    spin              checks the models of the protocol
+model    gcc               compiles what spin writes
 lint     cppcheck          static checks
 lint     clang             static checks
 lint     clang-tidy        static checks
