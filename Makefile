@@ -110,6 +110,15 @@ mutants: ## the relay with one mistake at a time: the tests must find each
 	@sh deploy/packages.sh build servers tests
 	@/usr/bin/python3 tests/mutants/run.py $(MUTANTS)
 
+.PHONY: simulate
+simulate: simulation ## a million steps of relays in any weather (SEEDS=20 STEPS=50000, SEED=7: that one)
+	@$(SIMULATION) $(if $(SEED),1 $(SEED),$(or $(SEEDS),20) 1) $(or $(STEPS),50000)
+
+.PHONY: model
+model: ## the protocol's models, checked by spin
+	@sh deploy/packages.sh model
+	@sh tests/model/check.sh
+
 .PHONY: bench
 bench: ## how fast a backlog drains, against a bare publisher
 	@sh tests/bench/backlog.sh
@@ -238,6 +247,17 @@ $(FUZZERS:%=$(B)/tests/fuzz/%): $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(LIBRARY
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(LIBRARY) $(LIBS)
 $(B)/tests/fuzz/fuzz_frames: ALL_LDFLAGS += -Wl,--wrap=stream_connect
+
+# The real relay between a simulated database and a simulated broker: tests/simulation.
+SIMULATION = $(B)/tests/simulation/simulation
+SIMULATION_OBJECTS = $(patsubst %.c,$(B)/%.o,$(wildcard tests/simulation/*.c)) $(call fakes,batch)
+$(SIMULATION): $(SIMULATION_OBJECTS) $(LIBRARY)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -Wl,--wrap=poll,--wrap=backoff_random -o $@ \
+		$(SIMULATION_OBJECTS) $(LIBRARY) $(LIBS) $(CHECK_LIBS)
+
+.PHONY: simulation
+simulation: $(SIMULATION)
 
 .SECONDARY:
 -include $(wildcard $(B)/tests/*/*.d)

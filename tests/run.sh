@@ -3,6 +3,7 @@
 #
 #   sh tests/run.sh                                 all
 #   sh tests/run.sh unit
+#   sh tests/run.sh simulation                      relays in any weather, in memory
 #   sh tests/run.sh fuzz [SECONDS]                  each fuzz target for so long, 2 unless said
 #   sh tests/run.sh integration [pytest argument…]  for example: -k poison -x
 #   sh tests/run.sh fault [pytest argument…]        a chosen subset of the fault scenarios
@@ -121,6 +122,21 @@ unit() {
         --errors-for-leak-kinds=definite --show-leak-kinds=definite
 }
 
+# The same seeds each time, and one that nobody has seen.
+simulation() {
+    title "simulation"
+    build "" simulation
+    random=$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+    for seeds in '20 1' "1 $random"; do
+        # shellcheck disable=SC2086
+        if timeout --foreground 300 build/tests/simulation/simulation $seeds 50000; then
+            passed=$((passed + 1))
+        else
+            failed=$((failed + 1))
+        fi
+    done
+}
+
 # All seeds, and a moment of searching.
 fuzz() {
     title "fuzz targets"
@@ -213,7 +229,7 @@ END
 what=${1-}
 [ $# = 0 ] || shift
 case $what in
-"" | unit | fuzz | integration | fault | all-faults | soak) ;;
+"" | unit | simulation | fuzz | integration | fault | all-faults | soak) ;;
 *)
     sed -n '2,/^set/{/^#/s/^# \{0,1\}//p;}' "$0"
     exit 64 ;;
@@ -222,6 +238,7 @@ sh deploy/packages.sh build servers tests || exit 1
 case $what in
 "")
     unit
+    simulation
     fuzz
     integration
     fault ;;
