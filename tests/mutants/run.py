@@ -39,7 +39,7 @@ def refresh():
     wanted = {"Makefile"}
     for folder in ("relay", "schema", "tests"):
         wanted |= {str(file.relative_to(ROOT)) for file in (ROOT / folder).rglob("*")
-                   if file.is_file() and file.suffix in SUFFIXES}
+                   if file.is_file() and file.suffix in SUFFIXES and "corpus" not in file.parts}
     for name in wanted:
         write(name, (ROOT / name).read_text())
     for folder in ("relay", "schema", "tests"):
