@@ -17,15 +17,23 @@ struct tls {
 	char *name; /* the server name to expect */
 };
 
+/* OpenSSL could not allocate, and may not be of use any more in this process. At the start
+   that would pass for a mistake in the configuration. */
+static void out_of_memory(void)
+{
+	if (!memory_is_short())
+		memory_spare();
+}
+
 /* The oldest queued reason, which is the cause; the queue is empty afterwards. */
 static const char *reason(void)
 {
 	unsigned long code = ERR_peek_error();
 	const char *text = ERR_reason_error_string(code);
 
-	/* At the start it would pass for a mistake in the configuration. */
-	if (ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE && !memory_is_short())
-		memory_spare();
+	/* Whatever else it led to. */
+	if (ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE)
+		out_of_memory();
 	ERR_clear_error();
 	return text ? text : "unknown reason";
 }
@@ -78,6 +86,7 @@ static SSL_CTX *new_context(const struct tls_options *o, struct error *err)
 	ERR_clear_error();
 	c = SSL_CTX_new(TLS_client_method());
 	if (!c) {
+		out_of_memory(); /* nothing else makes it fail, but it seldom says so */
 		error_set(err, ERROR_REFUSED, "OpenSSL: %s", reason());
 		return NULL;
 	}

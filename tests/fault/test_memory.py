@@ -93,7 +93,7 @@ def test_each_allocation_fails_from_the_first_connect_on(runs):
 
 
 def test_some_allocation_fails_while_the_configuration_is_read(runs):
-    fail_each(runs, 397)
+    fail_each(runs, 97)
 
 
 @pytest.mark.parametrize("at", [1, 20, 60, 100, 150])
