@@ -23,7 +23,7 @@ from harness import results  # pylint: disable=wrong-import-position
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COPY = ROOT / "build-mutants"
-SUFFIXES = {".c", ".h", ".sql", ".sh", ""}
+SUFFIXES = {".c", ".h", ".sql", ".sh"}
 HANGS = 60  # seconds; a test that does not end is red, too
 
 
