@@ -340,7 +340,7 @@ static struct claim *find_dead(int32_t relay_id)
 	return first;
 }
 
-static void end_row(struct db_row *row, enum status status)
+static void end_row(struct db_row *row, enum db_status status)
 {
 	row->status = status;
 	row->ended_ms = clock_ms();

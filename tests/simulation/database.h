@@ -26,7 +26,7 @@
 #define BATCH_MAX   8
 #define MAX_RETRIES 3
 
-enum status { SENDING, SENT, FAILED };
+enum db_status { SENDING, SENT, FAILED };
 
 /* What a row is like, for as long as it lives. */
 enum nature {
@@ -44,7 +44,7 @@ enum nature {
 struct db_row {
 	bool is_used, is_committed;
 	int64_t id;
-	enum status status;
+	enum db_status status;
 	int64_t tries;
 	int64_t next_retry_ms;
 	bool was_refused;        /* last_error begins so */
@@ -53,7 +53,7 @@ struct db_row {
 
 	/* What only the simulation knows. */
 	enum nature nature;
-	enum status was; /* at the last look */
+	enum db_status was; /* at the last look */
 	int64_t published;
 	int64_t acks;     /* that a relay was told of */
 	int64_t refusals; /* that a rule charges for */
