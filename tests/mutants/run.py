@@ -1,6 +1,6 @@
 """Builds every mutant of mutants.py and runs the tests that must see it, until one is red.
 
-    run.py [NAME…]     all, or those whose names begin so; all go into tests/fault/RESULTS.md
+    run.py [NAME…]     all, or those whose names begin so; into tests/fault/RESULTS.md
 
 The sources are changed in a copy, build-mutants/, which is kept: the next run builds little.
 First the same tests must be green without a change. Prints a line for each mutant; exit 1 when
@@ -189,8 +189,7 @@ def main(prefixes):
         print(f"{mutant.name:28} {entry['verdict']} by {entry.get('caught by', 'nobody')} "
               f"({time.monotonic() - began:.0f} s)\n{'':30}{entry.get('it said', '')}", flush=True)
     survived = sum(entry["verdict"] != "caught" for entry in entries.values())
-    if not prefixes:
-        results.update("mutants", entries, replace=True)
+    results.update("mutants", entries, replace=not prefixes)
     print(f"{len(entries) - survived} mutants caught, {survived} survived")
     return 1 if survived else 0
 
