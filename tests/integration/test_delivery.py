@@ -238,6 +238,8 @@ def test_relays_on_one_table_publish_each_row_once(database, broker, make_relay,
               for n in range(count)]
     for relay in relays:
         relay.start()
+    for relay in relays:
+        relay.wait_for("connected", side="broker")
     for _ in range(10):
         database.insert_many(400, exchange, "key", 100)
     database.wait_for_statuses(sent=4000, timeout=30)
