@@ -338,6 +338,11 @@ static void stay_careful(struct batch *b)
 static void take_settled_batch(struct turns *t, struct batch *b, bool is_ours,
 			       bool closed)
 {
+	/* The broker still borrows what is in flight; the batch ends when that has its receipts. */
+	if (!is_ours && b->in_state[ROW_IN_FLIGHT]) {
+		give_up_batch(b);
+		return;
+	}
 	if (!is_ours) {
 		claim_lost(t, b);
 		work_remove(t->work, b);

@@ -325,7 +325,7 @@ static bool is_dead(const struct claim *c, int32_t relay_id)
 {
 	return c->relay_id != relay_id &&
 	       (c->lease_until_ms < clock_ms() ||
-		(c->has_session_lock && !is_alive(c->relay_id)));
+		(!c->publishing_id && c->has_session_lock && !is_alive(c->relay_id)));
 }
 
 static struct claim *find_dead(int32_t relay_id)
@@ -422,9 +422,7 @@ static void adopt(struct backend *b, int64_t lease_ms)
 	/* Its owner may live, and be slow: it is taken for dead. */
 	database_excuse_all(c->relay_id);
 	named = database_row(c->publishing_id);
-	/* Known: an owner that lives, but lost its session, is taken for dead as well, and the row
-	   is charged for it. See STRICT in tests/model/claim.pml. */
-	if (named)
+	if (named && c->lease_until_ms < clock_ms())
 		named->refusals++;
 	c->relay_id = b->relay_id;
 	c->turn = b->request.turn;
