@@ -37,7 +37,9 @@ fails safety   claim EXPIRIES=1 NO_CLAIM_CHECK
 fails safety   claim NO_CLAIM_LOCK
 fails safety   claim CRASHES=1 UNNAMED_BLAME
 fails liveness claim CRASHES=1 NO_ADOPTION
-fails safety   claim LOSSES=2 STRICT
+holds safety   claim LOSSES=1 STRICT
+holds safety   claim CRASHES=1 STRICT
+fails safety   claim LOSSES=2 STRICT EAGER
 END
 }
 

@@ -21,9 +21,8 @@
  * not bound to the claim), NO_CLAIM_LOCK, UNNAMED_BLAME (whoever was in an adopted claim is
  * charged), NO_ADOPTION.
  *
- * Known, and so it goes wrong, too: STRICT, where a row may be charged for a relay's death only if
- * the relay did die. Who lost its session alone, twice among two relays, is taken for dead at once:
- * its session lock is free. The row that its adopted claim names is charged then.
+ * STRICT: a row is charged for a relay's death only if the relay did die. That goes wrong where a
+ * claim is adopted as soon as its owner's session lock is free, even if it names a row (EAGER).
  */
 #ifndef ROWS
 #define ROWS 1
@@ -122,10 +121,17 @@ inline settle_row(r, s)
 	fi
 }
 
+/* A lost session is not a lost relay: a claim that names a row is left its lease. */
+#ifdef EAGER
+#define IS_OPEN_TO_ALL(c) true
+#else
+#define IS_OPEN_TO_ALL(c) (claim[c].publishing == 0)
+#endif
 /* A row lock of another transaction is skipped. */
 #define IS_DEAD(c, s) (claim[c].relay_id != NOTHING && claim[c].relay_id != s && \
 	claim[c].locked == NOTHING && \
-	(claim[c].expired || HAS_SESSION_LOCK && !alive[claim[c].relay_id]))
+	(claim[c].expired || \
+	HAS_SESSION_LOCK && IS_OPEN_TO_ALL(c) && !alive[claim[c].relay_id]))
 #define IS_FORMER(c, s) (claim[c].relay_id && turn[s].former & (1 << claim[c].relay_id))
 #define IS_MINE(c, s) (claim[c].relay_id == s)
 
@@ -600,7 +606,6 @@ end:
 #if ROWS > 1
 	:: atomic { later[1] -> later[1] = false }
 #endif
-#ifdef POOLED
 	:: atomic { IS_ANY_ORPHAN ->
 		for (c : 1 .. last_claim) {
 			if
@@ -610,7 +615,6 @@ end:
 		}
 		c = 0
 	}
-#endif
 	od
 }
 
