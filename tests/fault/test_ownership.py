@@ -268,6 +268,41 @@ def test_a_settlement_without_an_answer_is_not_repeated_by_publishing(
 
 
 @pytest.mark.quick
+@pytest.mark.scenario(6, fault="the session ends between the COMMIT that gives claims back and its "
+                               "answer; the broker comes back first",
+                      expected="nothing of them is published again")
+def test_nothing_is_published_from_a_claim_that_was_perhaps_given_back(
+        database, broker, make_relay, proxy):
+    queue = broker.queue()
+    database.insert_many(3, "", queue)
+    with Peer() as one, Proxy.before(one.url) as way:
+        first = make_relay(merge(quick_config(proxy.url(database.url), way.url(one.url)), PATIENT),
+                           program=FAILPOINTS, env={"RELAY_FAILPOINT": "before_settle:stop"})
+        first.start()
+        wait_until(lambda: len(one.published) == 3, what="three publishes")
+        way.refuse()
+        way.reset()
+        wait_until(lambda: is_stopped(first), what="a stop before the claim is given back")
+        proxy.pause(DOWN)
+        go_on(first)
+        wait_until(lambda: claims(database) == 0, what="the COMMIT")
+        proxy.refuse()
+        proxy.reset()
+        second = make_relay(quick_config(database.url, broker.url)).start()
+        database.wait_for_statuses(sent=3)
+        way.heal()
+        first.wait_for("connected", side="broker", count=2)
+        proxy.heal()
+        first.wait_for("connected", side="database", count=2)
+        assert len(one.published) == 3
+        first.wait_for("claim lost")
+        first.stop()
+        second.stop()
+        assert len(one.published) == 3
+    exactly_once(database, broker, queue)
+
+
+@pytest.mark.quick
 @pytest.mark.scenario(6, fault="the session ends between the COMMIT of a claim and its answer",
                       expected="claimed again; each row once")
 def test_a_claim_without_an_answer_is_dropped_and_its_rows_are_claimed_again(

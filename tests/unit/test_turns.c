@@ -1150,6 +1150,39 @@ START_TEST(a_row_that_cannot_be_named_is_given_up_with_its_claim)
 }
 END_TEST
 
+/* In a stall the next row is named while the one before is still in flight; the broker borrows that
+   one until its receipt. */
+START_TEST(a_lost_claim_keeps_what_the_broker_borrows_until_its_receipt)
+{
+	struct batch *b;
+	uint64_t tag;
+
+	fake_database_insert(1, 3, clock_ms());
+	fake_database_dead_claim(1, 3, 0);
+	skip_adopt();
+	b = work.batches[0];
+	tag = work_tag(b, &b->rows[0]);
+	batch_set_state(b, &b->rows[0], ROW_IN_FLIGHT);
+	db->claims[0].relay_id = FAKE_OTHER_RELAY;
+	unnamed_batch = b;
+	unnamed = &b->rows[1];
+	ck_assert(turn());
+	ck_assert_int_eq(work.count, 1);
+	ck_assert_ptr_eq(work_find(&work, tag, &b), &b->rows[0]);
+	ck_assert_mem_eq(b->rows[0].message.body.data, "{}", 2);
+	ck_assert_int_eq(b->in_state[ROW_WAITING], 0);
+	unnamed = NULL;
+	turn_all();
+	ck_assert_int_eq(work.count, 1);
+	decide(b, 0, 1, FATE_SENT);
+	turn_all();
+	ck_assert_int_eq(work.count, 0);
+	ck_assert_uint_eq(counts.claims_lost, 1);
+	ck_assert_uint_eq(counts.sent, 0);
+	ck_assert_int_eq(fake_database_row(1)->status, FAKE_SENDING);
+}
+END_TEST
+
 START_TEST(a_naming_whose_answer_is_lost_charges_nobody_twice)
 {
 	struct batch *b;
@@ -1519,6 +1552,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, naming_a_row_settles_the_one_before_and_keeps_the_claim);
 	tcase_add_test(tc, a_name_that_is_not_followed_by_another_is_taken_back);
 	tcase_add_test(tc, a_row_that_cannot_be_named_is_given_up_with_its_claim);
+	tcase_add_test(tc, a_lost_claim_keeps_what_the_broker_borrows_until_its_receipt);
 	tcase_add_test(tc, a_naming_whose_answer_is_lost_charges_nobody_twice);
 	tcase_add_test(tc, a_claim_that_comes_back_belongs_to_its_new_batch_alone);
 	tcase_add_test(tc, nothing_is_named_while_claims_are_given_back);
