@@ -41,7 +41,8 @@ struct migrate_settings {
  * Creates the schema if need be and applies what is missing, each migration in a
  * transaction of its own. Two at once are safe: the second waits, and finds nothing left
  * to do. Calls `applied` for each migration it applied. Blocks: up to connect_timeout_ms
- * for connecting and 10 minutes a migration.
+ * for connecting, 10 minutes a migration, and 12 hours for an index on a table that is there
+ * already: that one is built outside of the transaction, so that writers need not wait for it.
  */
 int migrate_apply(const struct migrate_settings *settings,
 		  void (*applied)(void *context, const struct migration *m),

@@ -28,13 +28,17 @@ class Database:
         self.close()
         self._as_superuser(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
 
-    def _as_superuser(self, statement):
-        connection = psycopg2.connect(**self.servers.superuser())
+    def _as_superuser(self, statement, database="postgres"):
+        connection = psycopg2.connect(**self.servers.superuser(database))
         connection.autocommit = True
         try:
             connection.cursor().execute(statement)
         finally:
             connection.close()
+
+    def as_superuser(self, statement):
+        """In this database."""
+        self._as_superuser(statement, self.name)
 
     def close(self):
         if self._connection:

@@ -270,6 +270,79 @@ def test_migrate_exits_69_when_there_is_no_database(broker, make_relay):
     assert "Connection refused" in relay.run("migrate", check=69).stderr
 
 
+# --- migrate: a table that is big already ----------------------------------------------------
+
+
+@pytest.fixture
+def old_relay(bare_database, broker, make_relay):
+    """The relay of a schema that is at version 4."""
+    for file in FILES[:4]:
+        psql(bare_database, "-1", "-f", str(file))
+    return make_relay(quick_config(bare_database.url, broker.url))
+
+
+def migrate_in_background(relay):
+    pool = concurrent.futures.ThreadPoolExecutor(1)
+    done = pool.submit(relay.run, "migrate")
+    pool.shutdown(wait=False)
+    return done
+
+
+@pytest.fixture
+def open_insert(bare_database, old_relay):
+    """A transaction that has inserted a row: building an index waits for its end."""
+    connection = bare_database.connect()
+    connection.cursor().execute("INSERT INTO message_log (exchange, payload) VALUES ('a', '')")
+    yield connection
+    connection.close()
+
+
+def wait_for_build(database):
+    wait_until(lambda: database.query(
+        "SELECT pid FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONCURRENTLY%'"
+        " AND wait_event_type = 'Lock' AND datname = current_database()"), what="the build")
+
+
+def is_index_valid(database):
+    return database.value("SELECT indisvalid FROM pg_index"
+                          " WHERE indexrelid = 'message_log_failed'::regclass")
+
+
+def test_applications_go_on_inserting_while_migrate_builds_the_index(
+        bare_database, old_relay, open_insert):
+    done = migrate_in_background(old_relay)
+    wait_for_build(bare_database)
+    bare_database.query("SET statement_timeout = '10s'")
+    bare_database.insert("another", "writes meanwhile")
+    assert not done.done()
+    open_insert.commit()
+    assert applied(done.result(30)) == ["applied 0005 failed"]
+    assert is_index_valid(bare_database)
+
+
+def test_two_migrations_of_an_old_schema_do_not_wait_for_each_other(
+        bare_database, make_relay, old_relay, open_insert):
+    first = migrate_in_background(old_relay)
+    wait_for_build(bare_database)
+    second = migrate_in_background(make_relay(old_relay.config))
+    wait_until(lambda: bare_database.value(
+        "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%advisory_lock%'"
+        " AND application_name = 'outbox-relay migrate' AND datname = current_database()"),
+        what="the second migration")
+    open_insert.commit()
+    assert applied(first.result(60)) == ["applied 0005 failed"]
+    assert applied(second.result(60)) == []
+
+
+def test_an_index_whose_build_was_interrupted_is_built_anew(bare_database, old_relay):
+    bare_database.query("CREATE INDEX message_log_failed ON message_log (id)"
+                        " WHERE status = 'failed'")
+    bare_database.as_superuser("UPDATE pg_index SET indisvalid = false"
+                               " WHERE indexrelid = 'message_log_failed'::regclass")
+    old_relay.run("migrate")
+    assert is_index_valid(bare_database)
+
+
 # --- roles -----------------------------------------------------------------------------------
 
 
