@@ -1,7 +1,7 @@
 #!/bin/sh
 # The folders of relay/ are floors of a house: a file includes headers of its own folder and of
-# floors below. Neighbours on one floor do not see each other, and each foreign library has one
-# home. Prints what breaks that, and fails then.
+# floors below. Neighbours on one floor do not see each other, each foreign library has one home,
+# and x_private.h is for x.c and x_*.c alone. Prints what breaks that, and fails then.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -16,10 +16,10 @@ BEGIN {
 	floor["main.c"] = 6
 
 	home["amqp"] = "broker"
-	home["openssl/"] = "base"
-	home["libpq-fe.h"] = "store"
-	home["yaml.h"] = "config"
-	home["microhttpd.h"] = "monitor"
+	home["openssl/"] = "base/tls"
+	home["libpq-fe.h"] = "store/pg"
+	home["yaml.h"] = "config/yaml"
+	home["microhttpd.h"] = "monitor/http"
 }
 
 function complain(why) {
@@ -31,6 +31,7 @@ function complain(why) {
 	split($0, at, ":")
 	split(at[1], path, "/")
 	own = path[2]
+	file = path[2] "/" path[3]
 	name = $0
 	gsub(/^[^<"]*[<"]|[>"].*$/, "", name)
 	if (!(own in floor))
@@ -39,8 +40,15 @@ function complain(why) {
 
 /include *</ {
 	for (library in home)
-		if (index(name, library) == 1 && own != home[library])
-			complain("only " home[library] "/ may include it")
+		if (index(name, library) == 1 && index(file, home[library]) != 1)
+			complain("only " home[library] "* may include it")
+	next
+}
+
+sub(/_private\.h$/, "", name) {
+	sub(/.*\//, "", name)
+	if (path[3] != name ".c" && index(path[3], name "_") != 1)
+		complain("private to " name "*.c")
 	next
 }
 

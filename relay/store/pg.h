@@ -11,8 +11,8 @@
 #include "base/tls.h"
 
 /*
- * One connection to PostgreSQL with a deadline on everything, and the only module that
- * includes libpq-fe.h (pipeline mode, so libpq 14 or later).
+ * One connection to PostgreSQL with a deadline on everything. Only the files pg* include
+ * libpq-fe.h (pipeline mode, so libpq 14 or later).
  *
  * Work goes in exchanges: any number of statements, cut into transactions by pg_sync(),
  * are written at once and answered together. Results are binary.

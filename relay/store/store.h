@@ -125,6 +125,5 @@ int64_t store_deadline_ms(const struct store *s);
 bool store_has_bell(const struct store *s);
 
 const char *store_peer(const struct store *s);
-int32_t store_relay_id(const struct store *s);
 
 #endif

@@ -309,11 +309,6 @@ const char *store_peer(const struct store *s)
 	return "fake database";
 }
 
-int32_t store_relay_id(const struct store *s)
-{
-	return s->relay_id;
-}
-
 /* --- a turn, on the server --- */
 
 /* Must it wait for a lock? Whoever is careful goes round it. */

@@ -4,7 +4,7 @@
 #include "store/store.h"
 
 /*
- * relay/store/store.c over a table in memory: the same symbols, so link it in front of the
+ * relay/store/store.h over a table in memory: the same symbols, so link it in front of the
  * library. It does with rows and claims what the statements of sql.h do, holds its caller to
  * the contract of store.h, and breaks on demand, before a commit or after it.
  *

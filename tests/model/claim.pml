@@ -3,8 +3,9 @@
  * ROWS rows. What stands here is what the code does, under its names:
  *
  *   SQL_SETTLE, SQL_CLAIM_LOCK, SQL_CLAIM, SQL_ADOPT, COMMIT, SQL_FETCH, SQL_RENEW,
- *   SQL_DROP_UNKNOWN, SQL_RETAKE      the statements of a turn (store.c: add_writes, add_reads,
- *                                     take_over), each of them a step of the session's backend
+ *   SQL_DROP_UNKNOWN, SQL_RETAKE      the statements of a turn (store_turn.c: add_writes,
+ *                                     add_reads) and of a new session (store_open.c: take_over),
+ *                                     each of them a step of the session's backend
  *   turns_open, turns_begin, take_settled, take_claimed, take_adopted, blame_named, take_renewed,
  *   give_up_batch                     turns.c
  *   sender_publish, take_receipt, doubt

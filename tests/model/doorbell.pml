@@ -5,7 +5,8 @@
  *
  *   message_log_ring   the trigger: a shared lock until the commit, or else NOTIFY
  *   SQL_BELL_RELEASE, SQL_CLAIM, SQL_BELL_TAKE, SQL_PEEK
- *                      statements, each with a snapshot of its own (store.c: add_writes, add_reads)
+ *                      statements, each with a snapshot of its own (store_turn.c: add_writes,
+ *                      add_reads)
  *   take_claimed, take_peek, pause_shortly, listen
  *                      turns.c, when the answers are in
  *

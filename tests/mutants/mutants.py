@@ -22,7 +22,9 @@ class Mutant:
 SENDER = "relay/engine/sender.c"
 TURNS = "relay/engine/turns.c"
 POLICY = "relay/engine/policy.c"
-STORE = "relay/store/store.c"
+STORE_OPEN = "relay/store/store_open.c"
+STORE_TURN = "relay/store/store_turn.c"
+STORE_ANSWERS = "relay/store/store_answers.c"
 SETTLE = "relay/store/settle.c"
 SQL = "relay/store/sql.h"
 RABBITMQ = "relay/broker/rabbitmq.c"
@@ -143,7 +145,7 @@ MUTANTS = [
              '	"" AROUND')]),
     Mutant("no_claim_lock", "two relays may claim the same rows at the same moment",
            ["fault waits_for_the_claim_of_another"],
-           [(STORE, "		add_key_statement(s, SQL_CLAIM_LOCK);\n", "		;\n")]),
+           [(STORE_TURN, "		store_add_key_statement(s, SQL_CLAIM_LOCK);\n", "		;\n")]),
     Mutant("settle_what_is_not_ours", "rows are marked sent by a relay whose claim is gone",
            ["fault comes_back_after_its_lease"],
            [(SQL,
@@ -194,7 +196,7 @@ MUTANTS = [
              "if (b->in_state[ROW_DECIDED] || batch_open_rows(b) == 0 || release)")]),
     Mutant("forget_verdicts", "confirmed rows are sent again after the database was lost",
            ["fault session_is_terminated_at"],
-           [(STORE, "		batch_move_all(t->settle[i], ROW_SETTLING, ROW_DECIDED);\n",
+           [(STORE_TURN, "		batch_move_all(t->settle[i], ROW_SETTLING, ROW_DECIDED);\n",
              "		batch_move_all(t->settle[i], ROW_SETTLING, ROW_WAITING);\n")]),
     Mutant("publish_what_was_given_back",
            "rows of a claim that was perhaps given back are published",
@@ -209,7 +211,7 @@ MUTANTS = [
              "	if (b->count < 0) {\n")]),
     Mutant("adopt_what_has_no_lock", "relays do not lock themselves, so the living look dead",
            ["fault living_relay_is_not_adopted"],
-           [(STORE, "		pg_add(s->pg, SQL_LOCK_SELF, p);\n", "")]),
+           [(STORE_OPEN, "		pg_add(s->pg, SQL_LOCK_SELF, p);\n", "")]),
     Mutant("drop_foreign_claims", "a relay that connects deletes the claims of others",
            ["fault living_relay_is_not_adopted"],
            [(SQL, '	"DELETE FROM message_log_claim WHERE relay_id = ANY ($1)" \\\n',
@@ -220,7 +222,7 @@ MUTANTS = [
              "	\" WHERE $1::integer[] IS NOT NULL AND claim_id = ANY ($2) RETURNING claim_id\"\n")]),
     Mutant("forget_older_claims", "of the claims there are a relay sees its newest only",
            ["fault claims_no_row_twice"],
-           [(STORE, "pg_int(r, 0, pg_is_null(r, 0, 5) ? 0 : 5)", "pg_int(r, 0, 0)")]),
+           [(STORE_ANSWERS, "pg_int(r, 0, pg_is_null(r, 0, 5) ? 0 : 5)", "pg_int(r, 0, 0)")]),
     Mutant("leave_with_claims", "a relay that is told to stop leaves its claims behind",
            ["unit relay"],
            [("relay/engine/relay.c",

@@ -997,11 +997,6 @@ const char *store_peer(const struct store *s)
 	return "simulated";
 }
 
-int32_t store_relay_id(const struct store *s)
-{
-	return s->relay_id;
-}
-
 /* --- store.h: a turn --- */
 
 static void add_settlement(struct request *r, struct batch *b, bool keeps,

@@ -7,7 +7,7 @@
 /*
  * PostgreSQL as the relays see it: message_log and its claims, sessions whose advisory locks go with
  * them, the bell, and turns that are executed piece by piece while other sessions do the same.
- * Stands for relay/store/store.c: the same symbols, what sql.h does with rows and claims, and the
+ * Stands behind relay/store/store.h: the same symbols, what sql.h does with rows and claims, and the
  * same take-over after a reconnect. (tests/fake/fake_store.c is its scripted sibling: one turn,
  * one moment, and what the test says.)
  *

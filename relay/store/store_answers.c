@@ -1,0 +1,191 @@
+#include "store_private.h"
+
+#include "base/buffer.h"
+
+/* A row is due from the beginning of its transaction on and seen after its end. Rows of
+   transactions up to this long are seen at once, others by the next full read. */
+#define LATE_COMMIT_US 10000000
+
+static bool is_held(const struct pg_result *r, int64_t id)
+{
+	for (int i = 0; i < pg_rows(r); i++) {
+		if (!pg_is_null(r, i, 1) && pg_int(r, i, 1) == id)
+			return true;
+	}
+	return false;
+}
+
+/* False: the claim is not ours, and nothing was changed. */
+static bool take_settled(struct store *s, struct batch *b, int index)
+{
+	const struct pg_result *r = pg_result(s->pg, index);
+
+	for (int i = 0; b->is_careful && i < b->count; i++) {
+		if (b->rows[i].state == ROW_SETTLING && is_held(r, b->rows[i].id))
+			batch_set_state(b, &b->rows[i], ROW_DECIDED);
+	}
+	batch_move_all(b, ROW_SETTLING, ROW_SETTLED);
+	return pg_int(r, 0, 0) > 0;
+}
+
+/* `now`: the server's time when the turn began, 0 where it is not known. */
+static int64_t local_ms(const struct store *s, int64_t now, int64_t timestamp)
+{
+	return now ? s->turn_began_ms - (now - timestamp) / 1000 : 0;
+}
+
+static void take_row(struct row *row, const struct pg_result *r, int i)
+{
+	*row = (struct row){
+		.id = pg_int(r, i, 1),
+		.message = {.message_id = pg_slice(r, i, 2),
+			    .exchange = pg_slice(r, i, 3),
+			    .routing_key = pg_slice(r, i, 4),
+			    .body = pg_slice(r, i, 5),
+			    .content_type = pg_slice(r, i, 7),
+			    .headers = pg_slice(r, i, 8),
+			    .properties = pg_slice(r, i, 9)},
+		.body_size = pg_int(r, i, 6),
+		.try_count = pg_int(r, i, 10),
+	};
+}
+
+/* The rows come in any order, with their places; those that left `sending` leave gaps. */
+static void take_rows(const struct store *s, struct batch *b, const struct pg_result *r,
+		      int64_t now)
+{
+	int places = 0;
+	int *row_at;
+
+	for (int i = 0; i < pg_rows(r); i++) {
+		int place = (int)pg_int(r, i, 0);
+
+		places = place > places ? place : places;
+	}
+	row_at = xcalloc((size_t)places + 1, sizeof(*row_at));
+	for (int i = 0; i < pg_rows(r); i++)
+		row_at[pg_int(r, i, 0)] = i + 1;
+	b->rows = xcalloc((size_t)pg_rows(r), sizeof(*b->rows));
+	for (int place = 1; place <= places; place++) {
+		int i = row_at[place] - 1;
+
+		if (i < 0)
+			continue;
+		take_row(&b->rows[b->count], r, i);
+		b->rows[b->count].due_ms = local_ms(s, now, pg_int(r, i, 12));
+		b->in_state[ROW_WAITING]++;
+		if (pg_bool(r, i, 11))
+			batch_set_alone(b, &b->rows[b->count]);
+		b->count++;
+	}
+	free(row_at);
+}
+
+/*
+ * A claim whose rows are all gone by now is still a claim to settle: it becomes a batch
+ * without rows.
+ */
+static struct batch *take_batch(struct store *s, int64_t claim_id, int64_t now)
+{
+	struct batch *b = xcalloc(1, sizeof(*b));
+
+	b->turn = s->turn_number;
+	b->claim_id = claim_id;
+	b->lease_deadline_ms = s->turn_began_ms + s->settings.lease_ms;
+	b->result = pg_result_take(s->pg, s->at.fetch);
+	take_rows(s, b, b->result, now);
+	return b;
+}
+
+static void take_claim(struct store *s, struct store_turn *t)
+{
+	const struct pg_result *r = pg_result(s->pg, s->at.claim);
+
+	if (pg_rows(r) == 0)
+		return;
+	t->due = (int)pg_int(r, 0, 2);
+	s->due_from = pg_int(r, 0, 3);
+	s->due_from_id = pg_int(r, 0, 4);
+	s->claims_from = pg_int(r, 0, pg_is_null(r, 0, 5) ? 0 : 5);
+	t->claimed = take_batch(s, pg_int(r, 0, 0), pg_int(r, 0, 6));
+}
+
+static void take_probe(struct store *s, struct store_turn *t)
+{
+	const struct pg_result *r = pg_result(s->pg, s->at.probe);
+
+	if (pg_rows(r))
+		t->claimed = take_batch(s, pg_int(r, 0, 0), 0);
+}
+
+static void take_adopted(struct store *s, struct store_turn *t)
+{
+	const struct pg_result *r = pg_result(s->pg, s->at.adopt);
+
+	if (pg_rows(r) == 0)
+		return;
+	t->claimed = take_batch(s, pg_int(r, 0, 0), 0);
+	t->claimed->is_adopted = true;
+	t->claimed->publishing_id = pg_is_null(r, 0, 1) ? 0 : pg_int(r, 0, 1);
+	for (int i = 0; i < t->claimed->count; i++)
+		batch_set_alone(t->claimed, &t->claimed->rows[i]);
+}
+
+static void take_renewed(struct store *s, struct store_turn *t)
+{
+	const struct pg_result *r = pg_result(s->pg, s->at.renew);
+
+	t->renewed_count = pg_rows(r);
+	s->renewed = xrealloc(s->renewed, (size_t)t->renewed_count * sizeof(*s->renewed));
+	for (int i = 0; i < t->renewed_count; i++)
+		s->renewed[i] = pg_int(r, i, 0);
+	t->renewed = s->renewed;
+}
+
+/* Nothing that the peek saw before this moment was due: it is claimed, or left alone. */
+static void raise_due_from(struct store *s, int64_t timestamp)
+{
+	if (timestamp <= s->due_from)
+		return;
+	s->due_from = timestamp;
+	s->due_from_id = INT64_MIN;
+}
+
+static void take_sleep(struct store *s, struct store_turn *t)
+{
+	static const enum store_bell bells[] = {STORE_BELL_WRITERS, STORE_BELL_TAKEN,
+						STORE_BELL_SHARED};
+	const struct pg_result *peek = pg_result(s->pg, s->at.peek);
+
+	if (s->at.bell >= 0) {
+		t->bell = bells[pg_int(pg_result(s->pg, s->at.bell), 0, 0)];
+		s->has_bell = t->bell == STORE_BELL_TAKEN;
+	} else if (s->has_bell) {
+		t->bell = STORE_BELL_TAKEN;
+	}
+	t->next_due_ms = pg_is_null(peek, 0, 0) ? -1 : pg_int(peek, 0, 0);
+	if (t->next_due_ms != 0)
+		raise_due_from(s, pg_int(peek, 0, 2) - LATE_COMMIT_US);
+	t->has_dead = pg_bool(peek, 0, 1);
+}
+
+void store_answers_take(struct store *s, struct store_turn *t)
+{
+	for (int i = 0; i < t->settle_count; i++) {
+		t->settled[i] = take_settled(s, t->settle[i], s->at.settle[i]);
+	}
+	if (t->name) {
+		t->named = take_settled(s, t->name, s->at.name);
+		t->name->publishing_id = t->publishing_id;
+	}
+	if (t->renew)
+		take_renewed(s, t);
+	if (t->adopt)
+		take_adopted(s, t);
+	if (t->claim_limit)
+		take_claim(s, t);
+	if (t->probe)
+		take_probe(s, t);
+	if (t->peek)
+		take_sleep(s, t);
+}

@@ -1,0 +1,253 @@
+#include "store_private.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/failpoint.h"
+#include "store/settle.h"
+#include "store/sql.h"
+
+/* The server enforces statement_timeout; this much later we stop believing in it. */
+#define GRACE_MS 5000
+
+static int add_settle(struct store *s, struct batch *b, enum settle_form form,
+		      int64_t publishing_id)
+{
+	bool refuses;
+
+	if (b->is_careful)
+		form = SETTLE_CAREFUL;
+	refuses = settle_params(&s->params, b, s->relay_id, form, publishing_id);
+	/* What is decided from here on is for the next settlement. */
+	batch_move_all(b, ROW_DECIDED, ROW_SETTLING);
+	b->is_settling = form == SETTLE_CLOSE;
+	return pg_add(s->pg, s->settle_sql[form][refuses], &s->params);
+}
+
+static int add_renew(struct store *s)
+{
+	pg_params_clear(&s->params);
+	pg_params_int4(&s->params, s->relay_id);
+	pg_params_int8(&s->params, s->settings.lease_ms);
+	return pg_add(s->pg, SQL_RENEW, &s->params);
+}
+
+static int add_adopt(struct store *s)
+{
+	struct pg_params *p = &s->params;
+
+	pg_params_clear(p);
+	pg_params_int4(p, s->relay_id);
+	pg_params_int4(p, s->lock_key);
+	pg_params_text(p, s->settings.relay_name);
+	pg_params_int8(p, s->turn_number);
+	pg_params_int8(p, s->settings.lease_ms);
+	pg_params_bool(p, store_has_session(s));
+	return pg_add(s->pg, SQL_ADOPT, p);
+}
+
+static void add_owner(struct store *s)
+{
+	struct pg_params *p = &s->params;
+
+	pg_params_clear(p);
+	pg_params_int4(p, s->relay_id);
+	pg_params_text(p, s->settings.relay_name);
+	pg_params_int8(p, s->turn_number);
+	pg_params_int8(p, s->settings.lease_ms);
+	pg_params_bool(p, store_has_session(s));
+}
+
+static void add_around(struct store *s, const struct store_turn *t)
+{
+	struct pg_params *p = &s->params;
+
+	if (!t->around_count)
+		return;
+	pg_params_text_array(p, (size_t)t->around_count);
+	for (int i = 0; i < t->around_count; i++)
+		pg_params_element_text(p, t->around[i].exchange);
+	pg_params_array_end(p);
+	pg_params_text_array(p, (size_t)t->around_count);
+	for (int i = 0; i < t->around_count; i++)
+		pg_params_element_text(p, t->around[i].routing_key);
+	pg_params_array_end(p);
+}
+
+static void add_due_from(struct store *s, const struct store_turn *t)
+{
+	pg_params_timestamptz(&s->params, t->full_read ? PG_TIMESTAMP_MIN : s->due_from);
+	pg_params_int8(&s->params, t->full_read ? INT64_MIN : s->due_from_id);
+}
+
+static int add_claim(struct store *s, const struct store_turn *t)
+{
+	struct pg_params *p = &s->params;
+
+	add_owner(s);
+	pg_params_int8(p, t->claim_limit);
+	pg_params_int8(p, s->settings.batch_bytes);
+	add_due_from(s, t);
+	pg_params_int8(p, s->claims_from);
+	pg_params_int8(p, s->settings.max_message_bytes);
+	add_around(s, t);
+	return pg_add(s->pg, t->around_count ? SQL_CLAIM_AROUND : SQL_CLAIM, p);
+}
+
+static void add_find_probe(struct store *s, const struct store_turn *t)
+{
+	struct pg_params *p = &s->params;
+
+	pg_params_clear(p);
+	pg_params_text(p, t->probe->exchange);
+	pg_params_text(p, t->probe->routing_key);
+	pg_params_int8(p, t->probe_attempts);
+	pg_add(s->pg, t->probe_newest ? SQL_PROBE_NEWEST : SQL_PROBE_OLDEST, p);
+}
+
+static int add_claim_probe(struct store *s)
+{
+	add_owner(s);
+	return pg_add(s->pg, SQL_CLAIM_PROBE, &s->params);
+}
+
+static int add_fetch(struct store *s)
+{
+	struct pg_params *p = &s->params;
+
+	pg_params_clear(p);
+	pg_params_int4(p, s->relay_id);
+	pg_params_int8(p, s->turn_number);
+	pg_params_int8(p, s->claims_from);
+	pg_params_int8(p, s->settings.max_message_bytes);
+	return pg_add(s->pg, SQL_FETCH, p);
+}
+
+static bool writes(const struct store_turn *t)
+{
+	return t->settle_count || t->name || t->renew || t->adopt || t->claim_limit ||
+	       t->probe;
+}
+
+static bool claims(const struct store_turn *t)
+{
+	return t->adopt || t->claim_limit || t->probe;
+}
+
+/* One commit for all that is written. */
+static void add_writes(struct store *s, const struct store_turn *t)
+{
+	store_add_begin(s);
+	for (int i = 0; i < t->settle_count; i++)
+		s->at.settle[i] = add_settle(s, t->settle[i], SETTLE_CLOSE, 0);
+	if (t->name)
+		s->at.name = add_settle(s, t->name, SETTLE_KEEP, t->publishing_id);
+	if (t->renew)
+		s->at.renew = add_renew(s);
+	if (t->probe)
+		add_find_probe(s, t);
+	/* After the row updates, which may have to wait for somebody's row lock. */
+	if (claims(t))
+		store_add_key_statement(s, SQL_CLAIM_LOCK);
+	if (t->adopt)
+		s->at.adopt = add_adopt(s);
+	if (t->claim_limit)
+		s->at.claim = add_claim(s, t);
+	if (t->probe)
+		s->at.probe = add_claim_probe(s);
+	FAILPOINT_AFTER(pg_start(s->pg, 0), uncommitted);
+	store_add_commit(s);
+}
+
+static void add_reads(struct store *s, const struct store_turn *t)
+{
+	if (claims(t)) {
+		FAILPOINT_AFTER(pg_start(s->pg, 0), fetch_unsent);
+		store_add_begin(s);
+		s->at.fetch = add_fetch(s);
+		store_add_commit(s);
+	}
+	/* A transaction each: what the peek sees must be younger than the bell. */
+	if (t->sleep && !s->has_bell) {
+		s->at.bell = store_add_key_statement(s, SQL_BELL_TAKE);
+		pg_sync(s->pg);
+	}
+	if (t->peek) {
+		if (!store_has_session(s))
+			store_add_begin(s);
+		pg_params_clear(&s->params);
+		pg_params_int4(&s->params, s->relay_id);
+		pg_params_int4(&s->params, s->lock_key);
+		add_due_from(s, t);
+		add_around(s, t);
+		s->at.peek = pg_add(s->pg, t->around_count ? SQL_PEEK_AROUND : SQL_PEEK,
+				    &s->params);
+		if (!store_has_session(s))
+			pg_add(s->pg, SQL_COMMIT, NULL);
+		pg_sync(s->pg);
+	}
+}
+
+void store_turn_begin(struct store *s, struct store_turn *t)
+{
+	assert(!s->turn && !!t->adopt + !!t->claim_limit + !!t->probe <= 1);
+	assert(!t->sleep || t->peek);
+	assert(writes(t) || t->peek || (t->wake && s->has_bell));
+	memset(&s->at, -1, sizeof(s->at));
+	s->turn = t;
+	s->turn_number++;
+	s->turn_began_ms = clock_ms();
+	pg_begin(s->pg);
+	/* From here on writers need not ring: we are awake. */
+	if ((t->claim_limit || t->wake) && s->has_bell) {
+		store_add_key_statement(s, SQL_BELL_RELEASE);
+		pg_sync(s->pg);
+		s->has_bell = false;
+	}
+	if (writes(t))
+		add_writes(s, t);
+	add_reads(s, t);
+	pg_start(s->pg, s->settings.statement_timeout_ms + GRACE_MS);
+	FAILPOINT_IF(t->settle_count, settle_sent);
+	FAILPOINT_IF(t->name, name_sent);
+	FAILPOINT_IF(t->renew, renew_sent);
+	FAILPOINT_IF(t->adopt, adopt_sent);
+	FAILPOINT_IF(t->claim_limit, claim_sent);
+	FAILPOINT_IF(t->probe, probe_sent);
+	FAILPOINT_IF(t->sleep, bell_sent);
+	FAILPOINT_IF(t->wake, wake_sent);
+}
+
+bool store_turn_is_busy(const struct store *s)
+{
+	return s->turn != NULL;
+}
+
+/* Whether it was committed or not: settling again is safe, since it is bound to the
+ * claim. */
+void store_turn_abandon(struct store *s)
+{
+	struct store_turn *t = s->turn;
+
+	if (!t)
+		return;
+	for (int i = 0; i < t->settle_count; i++)
+		batch_move_all(t->settle[i], ROW_SETTLING, ROW_DECIDED);
+	if (t->name)
+		batch_move_all(t->name, ROW_SETTLING, ROW_DECIDED);
+	s->turn = NULL;
+}
+
+int store_turn_poll(struct store *s, struct error *err)
+{
+	int rc = pg_pump(s->pg, err);
+
+	if (rc > 0) {
+		store_answers_take(s, s->turn);
+		s->turn = NULL;
+	}
+	if (rc < 0)
+		store_turn_abandon(s);
+	return rc;
+}
