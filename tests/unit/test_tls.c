@@ -90,6 +90,8 @@ static void save(char *path, size_t size, const char *name, const struct identit
 
 static struct {
 	struct identity identity;
+	const char *names;
+	int days;
 	int listener, port, max_version;
 	bool is_plain, asks_client;
 	pthread_t thread;
@@ -137,13 +139,13 @@ static void *serve(void *unused)
 	return unused;
 }
 
-static void start_server(const char *names, int days, const struct identity *issuer)
+static void start_server(void)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET};
 	socklen_t size = sizeof(address);
 
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	server.identity = make("server", names, days, issuer);
+	server.identity = make("server", server.names, server.days, &ca);
 	server.listener = socket(AF_INET, SOCK_STREAM, 0);
 	ck_assert_int_eq(bind(server.listener, (struct sockaddr *)&address, size), 0);
 	ck_assert_int_eq(listen(server.listener, 1), 0);
@@ -159,42 +161,17 @@ static void stop_server(void)
 	drop(&server.identity);
 }
 
-static void setup(void)
-{
-	struct identity client;
-
-	signal(SIGPIPE, SIG_IGN);
-	folder = unit_folder();
-	ca = make("one CA", NULL, 30, NULL);
-	other_ca = make("other CA", NULL, 30, NULL);
-	client = make("client", "DNS:client", 30, &ca);
-	save(ca_file, sizeof(ca_file), "ca.pem", &ca, false);
-	save(other_ca_file, sizeof(other_ca_file), "other.pem", &other_ca, false);
-	save(client_file, sizeof(client_file), "client.pem", &client, true);
-	drop(&client);
-	memset(&server, 0, sizeof(server));
-}
-
-static void teardown(void)
-{
-	drop(&ca);
-	drop(&other_ca);
-	unlink(ca_file);
-	unlink(other_ca_file);
-	unlink(client_file);
-	rmdir(folder);
-}
-
 /* --- the client --- */
 
 static struct stream stream;
+static struct tls_options options;
 static struct error err;
 
-static int connect_to(const char *host, const struct tls_options *options)
+static int connect_to(const char *host)
 {
 	const struct stream_target target = {.host = host,
 					     .port = server.port,
-					     .tls = options};
+					     .tls = &options};
 	const struct stream_wait wait = {.deadline_ms = clock_ms() + 30000,
 					 .stop_fd = -1};
 
@@ -202,24 +179,27 @@ static int connect_to(const char *host, const struct tls_options *options)
 	return stream_connect(&stream, &target, &wait, &err);
 }
 
-static void expect_refusal(const char *host, const struct tls_options *options,
-			   const char *why)
+static void expect_refusal(const char *host, const char *why)
 {
-	ck_assert_int_eq(connect_to(host, options), -1);
+	start_server();
+	ck_assert_int_eq(connect_to(host), -1);
 	ck_assert_int_eq(err.kind, ERROR_REFUSED);
 	ck_assert_msg(strstr(err.text, why) != NULL, "%s", err.text);
 	ck_assert_int_eq(stream.fd, -1);
 	stop_server();
 }
 
-/* Sends a megabyte and reads it back. */
-static void expect_echo(void)
+/* Connects, sends a megabyte and reads it back. */
+static void expect_echo(const char *host)
 {
 	static char data[1 << 20], back[1 << 20];
 	const struct stream_wait wait = {.deadline_ms = clock_ms() + 30000,
 					 .stop_fd = -1};
 	size_t sent = 0, got = 0;
 
+	start_server();
+	ck_assert_msg(connect_to(host) == 0, "%s", err.text);
+	ck_assert_str_eq(tls_version(stream.tls), "TLSv1.3");
 	for (size_t i = 0; i < sizeof(data); i++)
 		data[i] = (char)(i * 13);
 	while (got < sizeof(data)) {
@@ -241,154 +221,143 @@ static void expect_echo(void)
 	stop_server();
 }
 
-static struct tls_options trusting(const char *ca_path)
+/* --- tests: each changes one thing of a pair that gets on well --- */
+
+static void setup(void)
 {
-	return (struct tls_options){.ca_file = ca_path, .verify = true};
+	struct identity client;
+
+	signal(SIGPIPE, SIG_IGN);
+	folder = unit_folder();
+	ca = make("one CA", NULL, 30, NULL);
+	other_ca = make("other CA", NULL, 30, NULL);
+	client = make("client", "DNS:client", 30, &ca);
+	save(ca_file, sizeof(ca_file), "ca.pem", &ca, false);
+	save(other_ca_file, sizeof(other_ca_file), "other.pem", &other_ca, false);
+	save(client_file, sizeof(client_file), "client.pem", &client, true);
+	drop(&client);
+	memset(&server, 0, sizeof(server));
+	server.names = "DNS:localhost";
+	server.days = 30;
+	options = (struct tls_options){.ca_file = ca_file, .verify = true};
+}
+
+static void teardown(void)
+{
+	drop(&ca);
+	drop(&other_ca);
+	unlink(ca_file);
+	unlink(other_ca_file);
+	unlink(client_file);
+	rmdir(folder);
 }
 
 START_TEST(a_certificate_for_the_host_is_accepted_and_bytes_pass)
 {
-	const struct tls_options o = trusting(ca_file);
-
-	start_server("DNS:localhost", 30, &ca);
-	ck_assert_msg(connect_to("localhost", &o) == 0, "%s", err.text);
-	expect_echo();
+	expect_echo("localhost");
 }
 END_TEST
 
 START_TEST(a_certificate_for_the_address_is_accepted)
 {
-	const struct tls_options o = trusting(ca_file);
-
-	start_server("IP:127.0.0.1", 30, &ca);
-	ck_assert_msg(connect_to("127.0.0.1", &o) == 0, "%s", err.text);
-	expect_echo();
+	server.names = "IP:127.0.0.1";
+	expect_echo("127.0.0.1");
 }
 END_TEST
 
 START_TEST(the_expected_name_may_be_another_than_the_host)
 {
-	struct tls_options o = trusting(ca_file);
-
-	o.server_name = "broker.example";
-	start_server("DNS:broker.example", 30, &ca);
-	ck_assert_msg(connect_to("127.0.0.1", &o) == 0, "%s", err.text);
-	expect_echo();
+	options.server_name = "broker.example";
+	server.names = "DNS:broker.example";
+	expect_echo("127.0.0.1");
 }
 END_TEST
 
 START_TEST(an_empty_name_expects_none)
 {
-	struct tls_options o = trusting(ca_file);
-
-	o.server_name = "";
-	start_server("DNS:elsewhere", 30, &ca);
-	ck_assert_msg(connect_to("localhost", &o) == 0, "%s", err.text);
-	ck_assert_str_eq(tls_version(stream.tls), "TLSv1.3");
-	expect_echo();
+	options.server_name = "";
+	server.names = "DNS:elsewhere";
+	expect_echo("localhost");
 }
 END_TEST
 
 START_TEST(a_client_certificate_is_shown)
 {
-	struct tls_options o = trusting(ca_file);
-
-	o.cert_file = client_file;
+	options.cert_file = client_file;
 	server.asks_client = true;
-	start_server("DNS:localhost", 30, &ca);
-	ck_assert_msg(connect_to("localhost", &o) == 0, "%s", err.text);
-	expect_echo();
+	expect_echo("localhost");
 }
 END_TEST
 
 START_TEST(without_verification_any_certificate_will_do)
 {
-	struct tls_options o = trusting(other_ca_file);
-
-	o.verify = false;
-	start_server("DNS:elsewhere", -1, &ca);
-	ck_assert_msg(connect_to("localhost", &o) == 0, "%s", err.text);
-	expect_echo();
+	options.ca_file = other_ca_file;
+	options.verify = false;
+	server.names = "DNS:elsewhere";
+	server.days = -1;
+	expect_echo("localhost");
 }
 END_TEST
 
 START_TEST(a_certificate_for_another_host_is_refused)
 {
-	const struct tls_options o = trusting(ca_file);
-
-	start_server("DNS:elsewhere", 30, &ca);
-	expect_refusal("localhost", &o, "certificate is not for localhost");
+	server.names = "DNS:elsewhere";
+	expect_refusal("localhost", "certificate is not for localhost");
 }
 END_TEST
 
 START_TEST(a_certificate_without_the_address_is_refused)
 {
-	const struct tls_options o = trusting(ca_file);
-
-	start_server("DNS:localhost", 30, &ca);
-	expect_refusal("127.0.0.1", &o, "certificate is not for 127.0.0.1");
+	expect_refusal("127.0.0.1", "certificate is not for 127.0.0.1");
 }
 END_TEST
 
 START_TEST(an_expired_certificate_is_refused)
 {
-	const struct tls_options o = trusting(ca_file);
-
-	start_server("DNS:localhost", -1, &ca);
-	expect_refusal("localhost", &o, "has expired: renew it");
+	server.days = -1;
+	expect_refusal("localhost", "has expired: renew it");
 }
 END_TEST
 
 START_TEST(an_unknown_authority_is_refused)
 {
-	const struct tls_options o = trusting(other_ca_file);
-
-	start_server("DNS:localhost", 30, &ca);
-	expect_refusal("localhost", &o, "unknown authority: name the right one");
+	options.ca_file = other_ca_file;
+	expect_refusal("localhost", "unknown authority: name the right one");
 }
 END_TEST
 
 START_TEST(the_systems_authorities_do_not_know_a_private_one)
 {
-	const struct tls_options o = trusting(NULL);
-
-	start_server("DNS:localhost", 30, &ca);
-	expect_refusal("localhost", &o, "unknown authority");
+	options.ca_file = NULL;
+	expect_refusal("localhost", "unknown authority");
 }
 END_TEST
 
 START_TEST(a_server_without_tls_is_refused_and_never_spoken_to_in_plain)
 {
-	const struct tls_options o = trusting(ca_file);
-
 	server.is_plain = true;
-	start_server("DNS:localhost", 30, &ca);
-	expect_refusal("localhost", &o, "does not speak TLS on this port");
+	expect_refusal("localhost", "does not speak TLS on this port");
 }
 END_TEST
 
 START_TEST(versions_before_tls_1_2_are_refused)
 {
-	const struct tls_options o = trusting(ca_file);
-
 	server.max_version = TLS1_1_VERSION;
-	start_server("DNS:localhost", 30, &ca);
-	expect_refusal("localhost", &o, "does not offer TLS 1.2 or newer");
+	expect_refusal("localhost", "does not offer TLS 1.2 or newer");
 }
 END_TEST
 
 START_TEST(a_server_that_wants_a_certificate_says_so)
 {
-	const struct tls_options o = trusting(ca_file);
 	const struct stream_wait wait = {.deadline_ms = clock_ms() + 30000,
 					 .stop_fd = -1};
 	char byte;
 	ssize_t n = 0;
 
 	server.asks_client = true;
-	start_server("DNS:localhost", 30, &ca);
+	start_server();
 	/* With TLS 1.3 the client is done before the server looks at its certificate. */
-	ck_assert_msg(connect_to("localhost", &o) == 0, "%s", err.text);
+	ck_assert_msg(connect_to("localhost") == 0, "%s", err.text);
 	while (n == 0) {
 		ck_assert_int_eq(stream_poll(&stream, POLLIN, &wait, &err), 0);
 		n = stream_read(&stream, &byte, 1, &err);
@@ -403,11 +372,9 @@ END_TEST
 
 START_TEST(a_server_that_wants_a_certificate_says_so_to_one_who_only_writes)
 {
-	const struct tls_options o = trusting(ca_file);
-
 	server.asks_client = true;
-	start_server("DNS:localhost", 30, &ca);
-	ck_assert_msg(connect_to("localhost", &o) == 0, "%s", err.text);
+	start_server();
+	ck_assert_msg(connect_to("localhost") == 0, "%s", err.text);
 	stop_server(); /* its alert has come, and its end; nobody has read them */
 	while (stream_write(&stream, "hello", 5, &err) >= 0)
 		;
@@ -419,23 +386,22 @@ END_TEST
 
 START_TEST(a_key_that_does_not_fit_or_needs_a_passphrase_is_a_wrong_configuration)
 {
-	struct tls_options o = trusting(ca_file);
 	struct identity locked = make("locked", "DNS:x", 30, &ca);
 	char path[64];
 	FILE *f;
 
-	o.cert_file = client_file;
-	o.key_file = ca_file;
-	ck_assert_int_eq(tls_check(&o, &err), -1);
+	options.cert_file = client_file;
+	options.key_file = ca_file;
+	ck_assert_int_eq(tls_check(&options, &err), -1);
 	ck_assert_int_eq(err.kind, ERROR_CONFIG);
 	save(path, sizeof(path), "locked.pem", &locked, false);
 	f = fopen(path, "a");
 	PEM_write_PrivateKey(f, locked.key, EVP_aes_128_cbc(),
 			     (const unsigned char *)"pass", 4, NULL, NULL);
 	fclose(f);
-	o.cert_file = path;
-	o.key_file = NULL;
-	ck_assert_int_eq(tls_check(&o, &err), -1);
+	options.cert_file = path;
+	options.key_file = NULL;
+	ck_assert_int_eq(tls_check(&options, &err), -1);
 	ck_assert_ptr_nonnull(strstr(err.text, "key file"));
 	unlink(path);
 	drop(&locked);
