@@ -162,17 +162,23 @@ static bool is_match(const struct confirm *e, struct slice id)
 	       e->id_size == id.size && memcmp(e->id, id.data, id.size) == 0;
 }
 
+/* The i-th of first … tail - 1, beginning at `hint` and going round. */
+static uint64_t from_hint(const struct confirms *c, uint64_t first, uint64_t hint,
+			  uint64_t i)
+{
+	uint64_t number = (hint < first || hint >= c->tail ? first : hint) + i;
+
+	return number < c->tail ? number : number - (c->tail - first);
+}
+
 /* Returns come in the order of publishing, so the next one is mostly just behind the
  * last. */
 void confirms_returned(struct confirms *c, struct slice id, const char *reason)
 {
 	uint64_t open = c->tail - c->settled;
-	uint64_t start = c->return_hint;
 
-	if (start < c->settled || start >= c->tail)
-		start = c->settled;
 	for (uint64_t i = 0; i < open; i++) {
-		uint64_t number = start + i < c->tail ? start + i : start + i - open;
+		uint64_t number = from_hint(c, c->settled, c->return_hint, i);
 
 		if (is_match(slot(c, number), id)) {
 			slot(c, number)->reason = xstrdup(reason);
@@ -246,12 +252,9 @@ int confirms_take(struct confirms *c, struct receipt *out, int capacity)
 void confirms_forget(struct confirms *c, uint64_t tag)
 {
 	uint64_t used = c->tail - c->head;
-	uint64_t start = c->forget_hint;
 
-	if (start < c->head || start >= c->tail)
-		start = c->head;
 	for (uint64_t i = 0; i < used; i++) {
-		uint64_t number = start + i < c->tail ? start + i : start + i - used;
+		uint64_t number = from_hint(c, c->head, c->forget_hint, i);
 		struct confirm *e = slot(c, number);
 
 		if (e->is_taken || e->tag != tag)
