@@ -214,7 +214,7 @@ $(call suites,batch work settle): $(call fakes,batch)
 $(call suites,link parking report): $(call fakes,batch clock)
 $(call suites,sender): $(call fakes,batch clock broker)
 $(call suites,turns): $(call fakes,batch clock store)
-$(call suites,relay relay_memory): $(call fakes,batch clock broker store system)
+$(call suites,relay relay_memory): $(call fakes,batch clock broker config store system)
 $(call suites,relay relay_memory): ALL_LDFLAGS += -Wl,--wrap=poll,--wrap=backoff_random
 $(call suites,resolve pg_hosts): $(call fakes,resolver)
 $(call suites,resolve pg_hosts): ALL_LDFLAGS += -Wl,--wrap=getaddrinfo
@@ -250,7 +250,7 @@ $(B)/tests/fuzz/fuzz_frames: ALL_LDFLAGS += -Wl,--wrap=stream_connect
 
 # The real relay between a simulated database and a simulated broker: tests/simulation.
 SIMULATION = $(B)/tests/simulation/simulation
-SIMULATION_OBJECTS = $(patsubst %.c,$(B)/%.o,$(wildcard tests/simulation/*.c)) $(call fakes,batch)
+SIMULATION_OBJECTS = $(patsubst %.c,$(B)/%.o,$(wildcard tests/simulation/*.c)) $(call fakes,batch config)
 $(SIMULATION): $(SIMULATION_OBJECTS) $(LIBRARY)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -Wl,--wrap=poll,--wrap=backoff_random -o $@ \

@@ -16,14 +16,22 @@
 int64_t clock_ms(void);
 
 /* The earlier of two deadlines. */
-int64_t clock_min(int64_t a, int64_t b);
+static inline int64_t clock_min(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
 
 /*
  * Milliseconds from `now_ms` to `deadline_ms` as poll(2) wants them: 0 when it has
  * passed, at most an hour, rounded to nothing. CLOCK_NEVER gives that hour, so no wait is
  * unbounded.
  */
-int clock_wait_ms(int64_t deadline_ms, int64_t now_ms);
+static inline int clock_wait_ms(int64_t deadline_ms, int64_t now_ms)
+{
+	if (deadline_ms <= now_ms)
+		return 0;
+	return (int)clock_min(deadline_ms - now_ms, 60 * 60 * 1000);
+}
 
 /* Wall time as RFC 3339 in UTC with milliseconds: "2026-01-31T23:59:59.123Z". */
 void clock_print(char *out, size_t size);

@@ -279,6 +279,17 @@ void fake_broker_confirm_all(struct fake_broker *f, enum verdict verdict)
 	}
 }
 
+struct fake_answer fake_broker_close_channel(struct fake_broker *f, const char *reason)
+{
+	struct fake_answer answer = {.verdict = f->pending_count ? VERDICT_UNCLEAR
+								 : VERDICT_REFUSED,
+				     .after_ms = 2,
+				     .reason = reason};
+
+	fake_broker_confirm_all(f, VERDICT_UNCLEAR);
+	return answer;
+}
+
 const char *fake_broker_published(struct fake_broker *f)
 {
 	static char ids[4096];

@@ -71,6 +71,12 @@ void fake_broker_confirm(struct fake_broker *f, int64_t id, enum verdict verdict
 			 const char *reason);
 void fake_broker_confirm_all(struct fake_broker *f, enum verdict verdict);
 
+/*
+ * As RabbitMQ closes a channel: whoever is in flight has no answer, and nobody says whose
+ * fault it was unless there was one alone. Returns the answer to who caused it, in 2 ms.
+ */
+struct fake_answer fake_broker_close_channel(struct fake_broker *f, const char *reason);
+
 /* The ids accepted since the last call, "1 2 3". */
 const char *fake_broker_published(struct fake_broker *f);
 

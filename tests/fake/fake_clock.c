@@ -57,18 +57,6 @@ int64_t clock_ms(void)
 	return now_ms;
 }
 
-int64_t clock_min(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
-}
-
-int clock_wait_ms(int64_t deadline_ms, int64_t from_ms)
-{
-	int64_t left_ms = deadline_ms - from_ms;
-
-	return left_ms <= 0 ? 0 : (int)clock_min(left_ms, 3600000);
-}
-
 /* To that moment, or the next thing planned. */
 static void jump(int64_t until_ms)
 {

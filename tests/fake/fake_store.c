@@ -10,9 +10,8 @@
 #include "fake/fake_batch.h"
 #include "fake/fake_clock.h"
 
-#define FORMER_IDS_MAX 16
-#define GRACE_MS       5000
-#define SESSIONS_MAX   4
+#define GRACE_MS     5000
+#define SESSIONS_MAX 4
 
 struct fake_database fake_database;
 static struct fake_database *const db = &fake_database;
@@ -21,8 +20,7 @@ struct store {
 	struct store_settings settings;
 	bool is_open;
 	int32_t relay_id;
-	int32_t former_ids[FORMER_IDS_MAX];
-	int former_count;
+	int32_t former_id; /* of the last session */
 	uint32_t turn_number;
 	bool has_bell;
 
@@ -205,15 +203,6 @@ void store_free(struct store *s)
 	free(s);
 }
 
-static bool is_former(const struct store *s, int32_t relay_id)
-{
-	for (int i = 0; i < s->former_count; i++) {
-		if (s->former_ids[i] == relay_id)
-			return true;
-	}
-	return false;
-}
-
 static bool is_known(struct batch *const *batches, int count, int64_t claim_id)
 {
 	for (int i = 0; i < count; i++) {
@@ -229,14 +218,14 @@ static void take_over(struct store *s, struct batch *const *batches, int count,
 	for (int i = db->claim_count - 1; i >= 0; i--) {
 		struct fake_claim *c = &db->claims[i];
 
-		if (is_former(s, c->relay_id) && !c->is_adopted &&
+		if (c->relay_id == s->former_id && !c->is_adopted &&
 		    !is_known(batches, count, c->claim_id))
 			drop_claim(c);
 	}
 	for (int i = 0; i < count; i++) {
 		struct fake_claim *c = fake_database_claim(batches[i]->claim_id);
 
-		lost[i] = !c || !is_former(s, c->relay_id);
+		lost[i] = !c || c->relay_id != s->former_id;
 		batches[i]->lease_deadline_ms = clock_ms() + s->settings.lease_ms;
 		if (lost[i])
 			continue;
@@ -271,8 +260,7 @@ int store_open(struct store *s, struct batch *const *batches, int count, bool *l
 	}
 	begin_session(s);
 	take_over(s, batches, count, lost);
-	s->former_ids[0] = s->relay_id;
-	s->former_count = 1;
+	s->former_id = s->relay_id;
 	return 0;
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "engine/relay.h"
+#include "fake/fake_config.h"
 #include "simulation/database.h"
 #include "simulation/rabbit.h"
 #include "simulation/scheduler.h"
@@ -77,26 +78,15 @@ static void run(void *context)
 
 static void configure(struct config *c)
 {
-	*c = (struct config){
-		.database = {.connect_timeout_ms = 5000,
-			     .statement_timeout_ms = 30000,
-			     .lock_timeout_ms = 5000},
-		.broker = {.connect_timeout_ms = 5000,
-			   .confirm_timeout_ms = 30000,
-			   /* With one, a row that is never confirmed is an outage. */
-			   .max_in_flight = 2 + sim_random(20)},
-		.relay = {.poll_interval_ms = 1000 + sim_random(10000),
-			  .wake = sim_chance(4) ? WAKE_POLL : WAKE_DOORBELL,
-			  .batch_size = 1 + sim_random(BATCH_MAX),
-			  .max_message_bytes = 1000,
-			  .lease_ms = 30000,
-			  .shutdown_timeout_ms = 20000},
-		.retry = {.max_attempts = MAX_RETRIES,
-			  .first_delay_ms = 1000,
-			  .multiplier = 2,
-			  .max_delay_ms = 60000,
-			  .jitter_percent = 20},
-	};
+	*c = fake_config();
+	/* With one, a row that is never confirmed is an outage. */
+	c->broker.max_in_flight = 2 + sim_random(20);
+	c->relay.poll_interval_ms = 1000 + sim_random(10000);
+	c->relay.wake = sim_chance(4) ? WAKE_POLL : WAKE_DOORBELL;
+	c->relay.batch_size = 1 + sim_random(BATCH_MAX);
+	c->retry.max_attempts = MAX_RETRIES;
+	c->retry.first_delay_ms = 1000;
+	c->retry.max_delay_ms = 60000;
 	if (c->relay.wake == WAKE_POLL && sim_chance(2))
 		c->database.pooling = POOLING_TRANSACTION;
 }

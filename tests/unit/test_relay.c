@@ -7,6 +7,7 @@
 #include "base/stop.h"
 #include "fake/fake_broker.h"
 #include "fake/fake_clock.h"
+#include "fake/fake_config.h"
 #include "fake/fake_store.h"
 #include "unit/unit.h"
 
@@ -95,18 +96,10 @@ static struct fake_answer poison_is_silent(void *context, int64_t id)
 	return id == POISON ? silence(context, id) : sent_after_2_ms(context, id);
 }
 
-/* As RabbitMQ closes a channel: whoever is in flight has no answer, and nobody says whose
-   fault it was unless there was one alone. */
 static struct fake_answer poison_closes_the_channel(void *context, int64_t id)
 {
-	struct fake_answer answer = sent_after_2_ms(context, id);
-
-	if (id != POISON)
-		return answer;
-	answer.verdict = broker.pending_count ? VERDICT_UNCLEAR : VERDICT_REFUSED;
-	answer.reason = "404 NOT_FOUND";
-	fake_broker_confirm_all(&broker, VERDICT_UNCLEAR);
-	return answer;
+	return id == POISON ? fake_broker_close_channel(&broker, "404 NOT_FOUND")
+			    : sent_after_2_ms(context, id);
 }
 
 /* --- running --- */
@@ -121,25 +114,8 @@ static void setup(void)
 	srandom(1);
 	stop_setup();
 	log_setup(LOG_LEVEL_ERROR, LOG_FORMAT_LOGFMT);
-	config = (struct config){
-		.database = {.connect_timeout_ms = 5000,
-			     .statement_timeout_ms = 30000,
-			     .lock_timeout_ms = 5000},
-		.broker = {.connect_timeout_ms = 5000,
-			   .confirm_timeout_ms = 30000,
-			   .max_in_flight = 64},
-		.relay = {.poll_interval_ms = 1000,
-			  .wake = WAKE_DOORBELL,
-			  .batch_size = 8,
-			  .max_message_bytes = 1000,
-			  .lease_ms = 30000,
-			  .shutdown_timeout_ms = SHUTDOWN_MS},
-		.retry = {.max_attempts = 3,
-			  .first_delay_ms = 10000,
-			  .multiplier = 2,
-			  .max_delay_ms = 600000,
-			  .jitter_percent = 20},
-	};
+	config = fake_config();
+	config.relay.shutdown_timeout_ms = SHUTDOWN_MS;
 }
 
 static enum relay_end run(bool until_empty)
@@ -782,8 +758,6 @@ START_TEST(what_was_confirmed_is_settled_even_if_the_database_returns_late)
 }
 END_TEST
 
-/* --- reloading --- */
-
 /* --- what others see --- */
 
 static struct status status;
@@ -833,6 +807,8 @@ START_TEST(counts_go_on_from_one_relay_to_the_next)
 	ck_assert_uint_eq(kept.reloads_refused, 1);
 }
 END_TEST
+
+/* --- reloading --- */
 
 START_TEST(a_reload_that_is_refused_changes_nothing)
 {
