@@ -97,6 +97,23 @@ static void skip_adopt(void)
 	ck_assert(db->last.adopt);
 }
 
+/* Rows 1 … of a relay that died and had named none of them, adopted. */
+static struct batch *adopt_rows(int count)
+{
+	fake_database_insert(1, count, clock_ms());
+	fake_database_dead_claim(1, count, 0);
+	skip_adopt();
+	ck_assert_int_eq(work.count, 1);
+	return work.batches[0];
+}
+
+/* From now on it is to be named in its claim; NULL: none. */
+static void wants_name(struct batch *b, struct row *row)
+{
+	unnamed_batch = b;
+	unnamed = row;
+}
+
 static void decide(struct batch *b, int first, int count, enum fate fate)
 {
 	struct decision d = {.fate = fate,
@@ -915,23 +932,18 @@ END_TEST
 
 START_TEST(an_adopted_batch_goes_on_past_a_locked_row)
 {
-	struct batch *b;
+	struct batch *b = adopt_rows(3);
 
-	fake_database_insert(1, 3, clock_ms());
-	fake_database_dead_claim(1, 3, 0);
-	skip_adopt();
-	b = work.batches[0];
 	decide(b, 0, 1, FATE_RETRY);
 	fake_database_row(1)->is_locked = true;
-	unnamed_batch = b;
-	unnamed = &b->rows[1];
+	wants_name(b, &b->rows[1]);
 	run_into_lock();
 	ck_assert(turn());
 	ck_assert_int_eq(b->publishing_id, 2);
 	ck_assert_int_eq(db->claims[0].publishing_id, 2);
 	ck_assert_int_eq(b->rows[0].state, ROW_DECIDED);
 	fake_database_row(1)->is_locked = false;
-	unnamed = &b->rows[2];
+	wants_name(b, &b->rows[2]);
 	decide(b, 1, 1, FATE_SENT);
 	ck_assert(turn());
 	ck_assert_int_eq(b->in_state[ROW_DECIDED], 0);
@@ -1032,13 +1044,8 @@ END_TEST
 
 START_TEST(a_claim_of_a_dead_relay_is_adopted_and_its_rows_go_alone)
 {
-	struct batch *b;
+	struct batch *b = adopt_rows(3);
 
-	fake_database_insert(1, 3, clock_ms());
-	fake_database_dead_claim(1, 3, 0);
-	skip_adopt();
-	ck_assert_int_eq(work.count, 1);
-	b = work.batches[0];
 	ck_assert(b->is_adopted);
 	ck_assert_int_eq(b->alone, 3);
 	ck_assert_int_eq(b->in_state[ROW_WAITING], 3);
@@ -1083,22 +1090,17 @@ END_TEST
 
 START_TEST(naming_a_row_settles_the_one_before_and_keeps_the_claim)
 {
-	struct batch *b;
+	struct batch *b = adopt_rows(2);
 
-	fake_database_insert(1, 2, clock_ms());
-	fake_database_dead_claim(1, 2, 0);
-	skip_adopt();
-	b = work.batches[0];
 	decide(b, 0, 1, FATE_SENT);
-	unnamed_batch = b;
-	unnamed = &b->rows[1];
+	wants_name(b, &b->rows[1]);
 	ck_assert(turn());
 	ck_assert_ptr_eq(db->last.name, b);
 	ck_assert_int_eq(db->claims[0].publishing_id, 2);
 	ck_assert_int_eq(b->publishing_id, 2);
 	ck_assert_uint_eq(counts.sent, 1);
 	ck_assert_int_eq(work.count, 1);
-	unnamed = NULL;
+	wants_name(b, NULL);
 	decide(b, 1, 1, FATE_RETRY);
 	ck_assert(turn());
 	ck_assert_uint_eq(counts.sent, 1);
@@ -1110,17 +1112,12 @@ END_TEST
 /* Others have their turn now: if the relay dies meanwhile, that is not about this row. */
 START_TEST(a_name_that_is_not_followed_by_another_is_taken_back)
 {
-	struct batch *b;
+	struct batch *b = adopt_rows(3);
 
-	fake_database_insert(1, 3, clock_ms());
-	fake_database_dead_claim(1, 3, 0);
-	ck_assert(turn());
-	b = work.batches[0];
-	unnamed_batch = b;
-	unnamed = &b->rows[0];
+	wants_name(b, &b->rows[0]);
 	ck_assert(turn());
 	ck_assert_int_eq(fake_database_claim(1)->publishing_id, 1);
-	unnamed = NULL;
+	wants_name(b, NULL);
 	batch_set_state(b, &b->rows[0], ROW_IN_FLIGHT);
 	turn();
 	ck_assert_int_eq(fake_database_claim(1)->publishing_id, 1);
@@ -1135,15 +1132,10 @@ END_TEST
 
 START_TEST(a_row_that_cannot_be_named_is_given_up_with_its_claim)
 {
-	struct batch *b;
+	struct batch *b = adopt_rows(2);
 
-	fake_database_insert(1, 2, clock_ms());
-	fake_database_dead_claim(1, 2, 0);
-	skip_adopt();
-	b = work.batches[0];
 	db->claims[0].relay_id = FAKE_OTHER_RELAY;
-	unnamed_batch = b;
-	unnamed = &b->rows[0];
+	wants_name(b, &b->rows[0]);
 	turn();
 	ck_assert_int_eq(work.count, 0);
 	ck_assert_uint_eq(counts.claims_lost, 1);
@@ -1154,24 +1146,19 @@ END_TEST
    one until its receipt. */
 START_TEST(a_lost_claim_keeps_what_the_broker_borrows_until_its_receipt)
 {
-	struct batch *b;
+	struct batch *b = adopt_rows(3);
 	uint64_t tag;
 
-	fake_database_insert(1, 3, clock_ms());
-	fake_database_dead_claim(1, 3, 0);
-	skip_adopt();
-	b = work.batches[0];
 	tag = work_tag(b, &b->rows[0]);
 	batch_set_state(b, &b->rows[0], ROW_IN_FLIGHT);
 	db->claims[0].relay_id = FAKE_OTHER_RELAY;
-	unnamed_batch = b;
-	unnamed = &b->rows[1];
+	wants_name(b, &b->rows[1]);
 	ck_assert(turn());
 	ck_assert_int_eq(work.count, 1);
 	ck_assert_ptr_eq(work_find(&work, tag, &b), &b->rows[0]);
 	ck_assert_mem_eq(b->rows[0].message.body.data, "{}", 2);
 	ck_assert_int_eq(b->in_state[ROW_WAITING], 0);
-	unnamed = NULL;
+	wants_name(b, NULL);
 	turn_all();
 	ck_assert_int_eq(work.count, 1);
 	decide(b, 0, 1, FATE_SENT);
@@ -1185,15 +1172,10 @@ END_TEST
 
 START_TEST(a_naming_whose_answer_is_lost_charges_nobody_twice)
 {
-	struct batch *b;
+	struct batch *b = adopt_rows(2);
 
-	fake_database_insert(1, 2, clock_ms());
-	fake_database_dead_claim(1, 2, 0);
-	skip_adopt();
-	b = work.batches[0];
 	decide(b, 0, 1, FATE_RETRY);
-	unnamed_batch = b;
-	unnamed = &b->rows[1];
+	wants_name(b, &b->rows[1]);
 	db->loses_next_turn = FAKE_LOSS_AFTER_COMMIT;
 	turn();
 	ck_assert_int_eq(fake_database_row(1)->try_count, 1);
@@ -1233,14 +1215,9 @@ END_TEST
 
 START_TEST(nothing_is_named_while_claims_are_given_back)
 {
-	struct batch *b;
+	struct batch *b = adopt_rows(2);
 
-	fake_database_insert(1, 2, clock_ms());
-	fake_database_dead_claim(1, 2, 0);
-	skip_adopt();
-	b = work.batches[0];
-	unnamed_batch = b;
-	unnamed = &b->rows[0];
+	wants_name(b, &b->rows[0]);
 	releases = true;
 	ck_assert(turn());
 	ck_assert_ptr_null(db->last.name);
@@ -1354,16 +1331,22 @@ START_TEST(a_probe_is_one_row_alone_and_the_bell_stays_with_the_sleeper)
 }
 END_TEST
 
+/* Parks the destination of all rows: which one is it probed with? */
+static int64_t probe_row(void)
+{
+	park();
+	fake_clock_advance(parking_due_ms(&work.parking) - clock_ms());
+	ck_assert(turn());
+	return work.batches[0]->rows[0].id;
+}
+
 START_TEST(a_row_with_attempts_to_spare_is_probed_with_first)
 {
 	skip_adopt();
 	fake_database_insert(1, 3, clock_ms());
 	fake_database_row(1)->try_count = 2;
 	fake_database_row(2)->try_count = 1;
-	park();
-	fake_clock_advance(parking_due_ms(&work.parking) - clock_ms());
-	ck_assert(turn());
-	ck_assert_int_eq(work.batches[0]->rows[0].id, 2);
+	ck_assert_int_eq(probe_row(), 2);
 }
 END_TEST
 
@@ -1373,10 +1356,7 @@ START_TEST(where_all_are_at_their_last_attempt_one_of_them_is_the_probe)
 	fake_database_insert(1, 2, clock_ms());
 	fake_database_row(1)->try_count = 2;
 	fake_database_row(2)->try_count = 2;
-	park();
-	fake_clock_advance(parking_due_ms(&work.parking) - clock_ms());
-	ck_assert(turn());
-	ck_assert_int_eq(work.batches[0]->rows[0].id, 1);
+	ck_assert_int_eq(probe_row(), 1);
 }
 END_TEST
 
