@@ -119,13 +119,19 @@ model: ## the protocol's models, checked by spin
 	@sh deploy/packages.sh model
 	@sh tests/model/check.sh
 
-.PHONY: bench
-bench: ## how fast a backlog drains, against a bare publisher
-	@sh tests/bench/backlog.sh
+.PHONY: bench bench-programs
+bench: ## all measurements (BENCH="backlog latency": these; QUICK=1: small; FULL=1: hours)
+	@sh deploy/packages.sh build servers bench
+	@$(MAKE) -s --no-print-directory all bench-programs
+	@/usr/bin/python3 tests/bench/run.py $(BENCH)
 
-$(B)/tests/bench/%: $(B)/tests/bench/%.o
+BENCH_PROGRAMS = $(B)/tests/bench/bare $(B)/tests/bench/latency \
+	$(B)/tests/bench/poller_locked $(B)/tests/bench/poller_lease
+bench-programs: $(BENCH_PROGRAMS)
+$(filter %poller_locked %poller_lease,$(BENCH_PROGRAMS)): $(B)/tests/bench/poller.o
+$(BENCH_PROGRAMS): $(B)/tests/bench/%: $(B)/tests/bench/%.o $(B)/tests/bench/publisher.o
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(LIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 # --- checks ----------------------------------------------------------------------------------
 

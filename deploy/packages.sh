@@ -30,9 +30,13 @@ tests    python3-pytest    integration tests
 tests    python3-pytest-xdist integration tests, several at a time
 tests    python3-psycopg2  integration tests
 tests    python3-pika      integration tests
+tests    strace            the benchmarks' own test
 tests    prometheus        promtool, for the metrics
 tests    faketime          a wall clock that jumps
 tests    pgbouncer         fault tests: a pooler in between
+bench    python3-psycopg2  benchmarks: fills the table, reads the database's counters
+bench    python3-pika      benchmarks: makes the queues
+bench    strace            benchmarks: counts the relay's system calls
 fuzz     clang             fuzzing
 fuzz     libclang-rt-dev   fuzzing: libFuzzer and the sanitizers of clang
 model    spin              checks the models of the protocol

@@ -152,7 +152,7 @@ fuzz() {
 # One pair for the whole run.
 servers() {
     title "starting a private PostgreSQL and RabbitMQ"
-    build "" all
+    build "" all bench-programs
     [ -n "${RELAY-}" ] || build address,undefined all
     build "" FAILPOINTS=1 all
     build "" preloads

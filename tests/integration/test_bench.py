@@ -1,0 +1,62 @@
+"""`make bench` still works: every measurement, on a few hundred rows."""
+
+import json
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+BENCH = pathlib.Path(__file__).resolve().parents[1] / "bench"
+
+
+@pytest.fixture
+def run(servers, tmp_path):
+    def call(*names, check=0):
+        environment = {**os.environ, "QUICK": "1", "OUT": str(tmp_path),
+                       "SERVERS": str(servers.folder)}
+        done = subprocess.run(["/usr/bin/python3", str(BENCH / "run.py"), *names],
+                              env=environment, stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True, timeout=300)
+        assert done.returncode == check, done.stdout + done.stderr
+        return done.stdout + done.stderr
+    return call
+
+
+def sections(folder):
+    return json.loads((folder / "results.json").read_text())
+
+
+def numbers(section):
+    """All that was measured, of all its tables."""
+    cells = [cell for table in section["tables"] for row in table["rows"] for cell in row]
+    return [cell["median"] for cell in cells if isinstance(cell, dict)]
+
+
+def test_a_run_writes_tables_a_page_and_a_chart(run, tmp_path):
+    output = run("backlog", "latency")
+    found = sections(tmp_path)
+    assert list(found) == ["backlog", "latency"]
+    who = [row[2] for row in found["backlog"]["tables"][0]["rows"]]
+    assert len(who) == 10 and "relay, `delete`" in who and "poller, lease columns" in who
+    assert all(rate > 0 for rate in numbers(found["backlog"])[::5])
+    page = (tmp_path / "RESULTS.md").read_text()
+    for text in ("≥ 0.85 × bare", "not measured", found["backlog"]["run"]["versions"]):
+        assert text in page
+    assert "≥ 0.85 × bare" in output
+    assert (tmp_path / "results.svg").read_text().count("<rect") > 10
+
+
+def test_a_run_of_some_keeps_the_others(run, tmp_path):
+    run("relay_cost")
+    first = sections(tmp_path)["relay_cost"]
+    calls, memory = first["tables"]
+    assert all(row[1] > 0 for row in calls["rows"])
+    assert 1 < memory["rows"][0][1]["median"] < 100
+    run("idle")
+    assert sections(tmp_path)["relay_cost"] == first
+    assert len(numbers(sections(tmp_path)["idle"])) >= 2
+
+
+def test_an_unknown_measurement_is_refused(run):
+    assert "there are backlog, " in run("backlogs", check=1)
