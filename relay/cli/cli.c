@@ -1,6 +1,7 @@
 #include "cli.h"
 
 #include <getopt.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,49 +13,63 @@
 
 #define DEFAULT_CONFIG "/etc/outbox-relay/outbox-relay.yaml"
 
-/* Every option there is; `letter` is what struct command names it by. */
+/*
+ * Every option there is; `letter` is what struct command names it by, and what the user may say
+ * where is_short. An option with an argument fills a string, the others a bool.
+ */
 static const struct option_row {
 	char letter;
 	bool is_short;
 	const char *name;
 	const char *argument; /* NULL: takes none */
+	size_t offset;        /* in struct cli */
 	const char *help;
 } option_rows[] = {
-	{'c', true, "config", "FILE",
+#define MEMBER(name) offsetof(struct cli, name)
+	{'c', true, "config", "FILE", MEMBER(config_path),
 	 "the configuration (default: $OUTBOX_RELAY_CONFIG,\n"
 	 "                         then " DEFAULT_CONFIG ")"},
-	{'e', false, "until-empty", NULL, "exit 0 as soon as no row is due"},
-	{'p', false, "print", NULL, "print the SQL and touch nothing"},
-	{'r', false, "roles", NULL, "create the three group roles and their grants, too"},
-	{'d', false, "database", "URL",
+	{'d', false, "database", "URL", MEMBER(database),
 	 "connect here instead of database.url, e.g. as the\n"
 	 "                         owner of the schema"},
-	{'j', false, "json", NULL, "one JSON object a line"},
-	{'k', false, "core-dumps", NULL,
+	{'e', false, "until-empty", NULL, MEMBER(until_empty),
+	 "exit 0 as soon as no row is due"},
+	{'p', false, "print", NULL, MEMBER(print), "print the SQL and touch nothing"},
+	{'r', false, "roles", NULL, MEMBER(roles),
+	 "create the three group roles and their grants, too"},
+	{'w', true, "watch", NULL, MEMBER(watch), "look again every two seconds"},
+	{'j', false, "json", NULL, MEMBER(is_json), "one JSON object a line"},
+	{'k', false, "core-dumps", NULL, MEMBER(core_dumps),
 	 "leave core files possible, for debugging; they hold\n"
 	 "                         passwords and messages"},
-	{'h', true, "help", NULL, "this text"},
+	{'h', true, "help", NULL, 0, "this text"},
+#undef MEMBER
 };
 
 #define OPTION_COUNT (sizeof(option_rows) / sizeof(option_rows[0]))
 
 static const struct command commands[] = {
-	{"run", "carry rows to the broker, until stopped",
+	{"run", "", 0, "carry rows to the broker, until stopped",
 	 "Runs in the foreground and logs to standard error. SIGTERM and SIGINT stop it: what\n"
 	 "is in flight is waited for and settled, at most relay.shutdown_timeout long; a\n"
 	 "second signal ends it at once. SIGHUP loads the configuration anew; an invalid file\n"
 	 "changes nothing. Exits 71 when memory runs out and 75 when rows were left in hand.\n",
 	 "cekh", cmd_run},
-	{"check", "validate the configuration, then look at database and broker",
+	{"check", "", 0, "validate the configuration, then look at database and broker",
 	 "Declares the configured topology, as run does, and changes nothing else. Exits 0 when\n"
 	 "a relay would run, 78 when the configuration is wrong and 69 when anything else is\n"
 	 "missing; each finding is a line.\n",
 	 "cjkh", cmd_check},
-	{"migrate", "create or upgrade the tables",
+	{"migrate", "", 0, "create or upgrade the tables",
 	 "Applies the migrations that are missing, each in a transaction; safe to run again\n"
 	 "and by several at once. With --print, the SQL of all of them goes to standard\n"
 	 "output, for psql or a migration tool.\n",
 	 "cdprkh", cmd_migrate},
+	{"status", "", 0, "how much waits, what failed, who is at work",
+	 "Counts are exact up to 10,000 rows; beyond, figures with a ~ are estimates from\n"
+	 "PostgreSQL's statistics, so that a big table is never read. Parked destinations are\n"
+	 "known to the relay alone: the one at http.listen of this configuration is asked.\n",
+	 "cdwjkh", cmd_status},
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -78,7 +93,8 @@ static void print_help(FILE *out)
 
 static void print_command_help(const struct command *command)
 {
-	printf("usage: outbox-relay %s [OPTION]…\n\n%s\n", command->name, command->help);
+	printf("usage: outbox-relay %s [OPTION]…%s%s\n\n%s\n", command->name,
+	       *command->operands ? " " : "", command->operands, command->help);
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
 		const struct option_row *row = &option_rows[i];
 		char left[40];
@@ -93,7 +109,7 @@ static void print_command_help(const struct command *command)
 	}
 }
 
-static int usage_error(const char *problem, const char *what)
+int cli_usage_error(const char *problem, const char *what)
 {
 	fprintf(stderr, "outbox-relay: %s: %s\nTry `outbox-relay --help`.\n", problem,
 		what);
@@ -119,63 +135,76 @@ static const char *default_config(void)
 
 static void take_option(struct cli *cli, int letter, const char *argument)
 {
-	switch (letter) {
-	case 'c':
-		cli->config_path = argument;
-		break;
-	case 'd':
-		cli->database = argument;
-		break;
-	case 'e':
-		cli->until_empty = true;
-		break;
-	case 'k':
-		cli->core_dumps = true;
-		break;
-	case 'j':
-		cli->is_json = true;
-		break;
-	case 'p':
-		cli->print = true;
-		break;
-	case 'r':
-		cli->roles = true;
-		break;
+	for (size_t i = 0; i < OPTION_COUNT; i++) {
+		char *member = (char *)cli + option_rows[i].offset;
+
+		if (option_rows[i].letter != letter)
+			continue;
+		if (option_rows[i].argument)
+			memcpy(member, &argument, sizeof(argument));
+		else
+			*(bool *)member = true;
 	}
+}
+
+/* For getopt: the long names that this command takes, and the short ones behind "-:". */
+static void list_options(const struct command *command, struct option *names,
+			 char *shorts)
+{
+	*shorts++ = ':';
+	for (size_t i = 0; i < OPTION_COUNT; i++) {
+		const struct option_row *row = &option_rows[i];
+
+		if (!strchr(command->options, row->letter))
+			continue;
+		*names++ = (struct option){.name = row->name,
+					   .has_arg = row->argument ? required_argument
+								    : no_argument,
+					   .val = row->letter};
+		if (row->is_short)
+			*shorts++ = row->letter;
+		if (row->is_short && row->argument)
+			*shorts++ = ':';
+	}
+	*shorts = '\0';
+}
+
+/* -1: go on. */
+static int parse(const struct command *command, int argc, char **argv, struct cli *cli)
+{
+	struct option names[OPTION_COUNT + 1] = {{0}};
+	char shorts[2 * OPTION_COUNT + 2];
+	int letter;
+
+	list_options(command, names, shorts);
+	opterr = 0;
+	while ((letter = getopt_long(argc, argv, shorts, names, NULL)) != -1) {
+		if (letter == ':')
+			return cli_usage_error("this option wants an argument",
+					       argv[optind - 1]);
+		if (letter == '?')
+			return cli_usage_error("unknown option", argv[optind - 1]);
+		if (letter == 'h') {
+			print_command_help(command);
+			return EX_OK;
+		}
+		take_option(cli, letter, optarg);
+	}
+	if (argc - optind > command->operands_max)
+		return cli_usage_error("unexpected argument",
+				       argv[optind + command->operands_max]);
+	cli->operands = argv + optind;
+	cli->operand_count = argc - optind;
+	return -1;
 }
 
 static int run_command(const struct command *command, int argc, char **argv)
 {
 	struct cli cli = {.program = argv[0], .config_path = default_config()};
-	struct option names[OPTION_COUNT + 1] = {{0}};
-	int count = 0;
-	int letter;
+	int code = parse(command, argc, argv, &cli);
 
-	for (size_t i = 0; i < OPTION_COUNT; i++) {
-		if (!strchr(command->options, option_rows[i].letter))
-			continue;
-		names[count++] = (struct option){.name = option_rows[i].name,
-						 .has_arg = option_rows[i].argument
-								    ? required_argument
-								    : no_argument,
-						 .val = option_rows[i].letter};
-	}
-	opterr = 0;
-	/* The short options: -c takes an argument, -h does not. */
-	while ((letter = getopt_long(argc, argv, ":c:h", names, NULL)) != -1) {
-		if (letter == ':')
-			return usage_error("this option wants an argument",
-					   argv[optind - 1]);
-		if (letter == '?')
-			return usage_error("unknown option", argv[optind - 1]);
-		if (letter == 'h') {
-			print_command_help(command);
-			return EX_OK;
-		}
-		take_option(&cli, letter, optarg);
-	}
-	if (optind < argc)
-		return usage_error("unexpected argument", argv[optind]);
+	if (code >= 0)
+		return code;
 	if (!cli.core_dumps)
 		core_forbid();
 	return command->run(&cli);
@@ -201,6 +230,6 @@ int cli_main(int argc, char **argv)
 		if (strcmp(argv[1], commands[i].name) == 0)
 			return run_command(&commands[i], argc - 1, argv + 1);
 	}
-	return usage_error(argv[1][0] == '-' ? "unknown option" : "unknown command",
-			   argv[1]);
+	return cli_usage_error(argv[1][0] == '-' ? "unknown option" : "unknown command",
+			       argv[1]);
 }

@@ -20,11 +20,19 @@ struct cli {
 	/* migrate */
 	bool print;
 	bool roles;
+	/* migrate and the operator's commands */
 	const char *database; /* --database: instead of database.url */
+	/* status */
+	bool watch;
+	/* what is not an option, in order */
+	char *const *operands;
+	int operand_count;
 };
 
 struct command {
 	const char *name;
+	const char *operands; /* as the synopsis has them; "" for none */
+	int operands_max;
 	const char *summary; /* one line in the list of commands */
 	const char *help;    /* what --help prints below the synopsis */
 	const char *options; /* letters of the option table that it takes; see cli.c */
@@ -33,9 +41,13 @@ struct command {
 
 int cli_main(int argc, char **argv);
 
+/* "outbox-relay: problem: what" on standard error; returns EX_USAGE. */
+int cli_usage_error(const char *problem, const char *what);
+
 /* Each returns the exit code. */
 int cmd_run(const struct cli *cli);
 int cmd_check(const struct cli *cli);
 int cmd_migrate(const struct cli *cli);
+int cmd_status(const struct cli *cli);
 
 #endif

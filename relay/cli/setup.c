@@ -1,8 +1,10 @@
 #include "setup.h"
 
 #include <stdio.h>
+#include <sysexits.h>
 
 #include "base/buffer.h"
+#include "base/stop.h"
 #include "base/tls.h"
 #include "monitor/http.h"
 #include "store/pg.h"
@@ -76,4 +78,39 @@ struct config *setup_config_or_say(const struct cli *cli)
 const struct broker_driver *setup_driver(const struct config *c)
 {
 	return broker_driver_at(c->driver);
+}
+
+int setup_failed(const char *command, const struct error *err)
+{
+	fprintf(stderr, "outbox-relay: %s: %s\n", command, err->text);
+	return err->kind == ERROR_CONFIG ? EX_CONFIG : EX_UNAVAILABLE;
+}
+
+struct operate *setup_operate(const struct cli *cli, const struct config *c,
+			      const char *command, bool writes)
+{
+	/* Password and certificate belong to the configured url's user, not to another's. */
+	static struct tls_options anonymous;
+	struct operate *o;
+	struct error err;
+
+	anonymous = (struct tls_options){.ca_file = c->database.tls.ca_file,
+					 .verify = c->database.tls.verify};
+	stop_ignore_broken_pipes();
+	o = operate_open(
+		&(struct operate_settings){
+			.url = cli->database ? cli->database : c->database.url,
+			.password = cli->database ? NULL : c->database.password.text,
+			.tls = cli->database ? &anonymous : &c->database.tls,
+			.schema = c->database.schema,
+			.command = command,
+			.writes = writes,
+			.connect_timeout_ms = (int)c->database.connect_timeout_ms,
+			.statement_timeout_ms = (int)c->database.statement_timeout_ms,
+			.lock_timeout_ms = (int)c->database.lock_timeout_ms,
+		},
+		&err);
+	if (!o)
+		setup_failed(command, &err);
+	return o;
 }

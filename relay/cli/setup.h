@@ -4,6 +4,7 @@
 #include "broker/broker.h"
 #include "cli/cli.h"
 #include "config/config.h"
+#include "store/operate.h"
 
 /*
  * From arguments to a configuration and a broker. Apart from cli.h, because <getopt.h>
@@ -22,5 +23,15 @@ void setup_warnings(const struct config *c,
 		    void *context);
 
 const struct broker_driver *setup_driver(const struct config *c);
+
+/*
+ * The session of an operator's command, with --database or database.url; NULL after saying why not
+ * on standard error. `c` outlives it.
+ */
+struct operate *setup_operate(const struct cli *cli, const struct config *c,
+			      const char *command, bool writes);
+
+/* Says an error of the session on standard error; returns the exit code. */
+int setup_failed(const char *command, const struct error *err);
 
 #endif

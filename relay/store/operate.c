@@ -1,0 +1,121 @@
+#include "operate.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/operate_sql.h"
+#include "store/sql.h"
+
+/* On top of what the server's own timeouts allow, for the way there and back. */
+#define GRACE_MS 5000
+
+struct operate {
+	struct operate_settings settings;
+	char *search_path;
+	struct pg *pg;
+	struct pg_params params;
+	int statements;
+};
+
+struct operate *operate_open(const struct operate_settings *settings, struct error *err)
+{
+	struct operate *o = xcalloc(1, sizeof(*o));
+	char *name = xasprintf("outbox-relay %s", settings->command);
+	char *schema = pg_quote_identifier(settings->schema);
+
+	o->settings = *settings;
+	o->search_path = xasprintf("%s, pg_temp", schema);
+	o->pg = pg_new(&(struct pg_settings){.url = settings->url,
+					     .password = settings->password,
+					     .tls = settings->tls,
+					     .application_name = name,
+					     .any_server = !settings->writes});
+	free(schema);
+	free(name);
+	if (pg_open(o->pg, settings->connect_timeout_ms, -1, err) == 0)
+		return o;
+	operate_close(o);
+	return NULL;
+}
+
+void operate_close(struct operate *o)
+{
+	if (!o)
+		return;
+	pg_free(o->pg);
+	pg_params_release(&o->params);
+	free(o->search_path);
+	free(o);
+}
+
+struct pg_params *operate_params(struct operate *o)
+{
+	return &o->params;
+}
+
+static void add_ms(struct operate *o, int ms)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", ms);
+	pg_params_text(&o->params, text);
+}
+
+void operate_begin(struct operate *o)
+{
+	o->statements = 0;
+	pg_begin(o->pg);
+	operate_add(o, SQL_BEGIN);
+	pg_params_bool(&o->params, true);
+	pg_params_text(&o->params, o->search_path);
+	add_ms(o, o->settings.statement_timeout_ms);
+	add_ms(o, o->settings.lock_timeout_ms);
+	add_ms(o, o->settings.statement_timeout_ms);
+	operate_add(o, SQL_SETTINGS);
+}
+
+int operate_add(struct operate *o, const char *sql)
+{
+	int index = pg_add(o->pg, sql, &o->params);
+
+	pg_params_clear(&o->params);
+	o->statements++;
+	return index;
+}
+
+static int explain(struct operate *o, struct error *err)
+{
+	const char *state = pg_sqlstate(o->pg);
+
+	if (strcmp(state, "42P01") == 0)
+		return error_wrap(err, "schema %s (run `outbox-relay migrate`)",
+				  o->settings.schema);
+	if (strcmp(state, "57014") == 0)
+		return error_wrap(
+			err,
+			"not within database.statement_timeout: narrow it down, or raise that");
+	return -1;
+}
+
+int operate_run(struct operate *o, struct error *err)
+{
+	operate_add(o, SQL_COMMIT);
+	pg_sync(o->pg);
+	if (pg_run(o->pg, o->settings.statement_timeout_ms * o->statements + GRACE_MS,
+		   err) == 0)
+		return 0;
+	explain(o, err);
+	pg_close(o->pg);
+	return -1;
+}
+
+const struct pg_result *operate_result(const struct operate *o, int index)
+{
+	return pg_result(o->pg, index);
+}
+
+const char *operate_peer(const struct operate *o)
+{
+	return pg_peer(o->pg);
+}

@@ -1,0 +1,134 @@
+#ifndef STORE_OPERATE_SQL_H
+#define STORE_OPERATE_SQL_H
+
+/*
+ * Every statement of the operator's commands. Names are unqualified: search_path is the schema
+ * alone. None reads a whole table of any size: what is counted is counted up to a limit, what is
+ * walked is walked in steps.
+ */
+
+/* A moment in milliseconds from now, negative in the past; an infinite one is a century away. */
+#define OPERATE_MS(moment)                                                                \
+	"round(1000 * least(3155760000, greatest(-3155760000, extract(epoch FROM " moment \
+	")::float8 - extract(epoch FROM statement_timestamp())::float8)))::bigint"
+
+/* --- status --- */
+
+/* Counted that far; beyond it is estimated. */
+#define OPERATE_EXACT "10000"
+
+#define OPERATE_COUNT_(WHERE)                                         \
+	"(SELECT count(*) FROM (SELECT FROM message_log WHERE " WHERE \
+	" LIMIT " OPERATE_EXACT " + 1) AS few)"
+
+/*
+ * Due, scheduled, failed, and all rows, each up to one more than are counted; in how many
+ * milliseconds the first due one is (was) due and the first scheduled one will be; the time. The
+ * orders are those of the indexes, message_log_due and message_log_failed.
+ */
+#define OPERATE_COUNTS                                                                                                                                                                                                                                                                                          \
+	"SELECT " OPERATE_COUNT_(                                                                                                                                                                                                                                                                               \
+		"status = 'sending'"                                                                                                                                                                                                                                                                            \
+		" AND next_retry <= statement_timestamp()"                                                                                                                                                                                                                                                      \
+		" ORDER BY next_retry, id") ", " OPERATE_COUNT_("status = 'sending' AND next_retry > statement_timestamp()"                                                                                                                                                                                     \
+								" ORDER BY next_retry, id") ", " OPERATE_COUNT_("status = 'failed'"                                                                                                                                                                             \
+														" ORDER BY id") ", " OPERATE_COUNT_("true ORDER BY id") ", (SELECT " OPERATE_MS("next_retry") " FROM message_log"                                                                               \
+																									      " WHERE status = 'sending' ORDER BY next_retry, id LIMIT 1),"                                     \
+																									      " (SELECT " OPERATE_MS(                                                                           \
+																										      "next_retry") " FROM message_log"                                                         \
+																												    " WHERE status = 'sending' AND next_retry > statement_timestamp()"          \
+																												    " ORDER BY next_retry, id LIMIT 1),"                                        \
+																												    " (SELECT " OPERATE_MS(                                                     \
+																													    "updated_at") " FROM message_log"                                   \
+																															  " WHERE status = 'failed' ORDER BY id DESC LIMIT 1)," \
+																															  " to_char(statement_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')"
+
+/*
+ * Entries by what VACUUM and ANALYZE last saw of table and indexes, scaled to their present size,
+ * as the planner does it; -1 where they never looked. Then the sizes of the table, with what is
+ * stored outside of it, and of all its indexes.
+ */
+#define OPERATE_ESTIMATES                                                  \
+	"SELECT " OPERATE_ESTIMATE_("message_log") ", " OPERATE_ESTIMATE_( \
+		"message_log_due") ", " OPERATE_ESTIMATE_("message_log_failed") ", pg_table_size('message_log'), pg_indexes_size('message_log')"
+#define OPERATE_ESTIMATE_(RELATION)                                        \
+	"coalesce((SELECT CASE WHEN reltuples < 0 OR relpages = 0 THEN -1" \
+	" ELSE reltuples::float8 / relpages * pg_relation_size(oid)"       \
+	" / current_setting('block_size')::integer END"                    \
+	" FROM pg_class WHERE oid = to_regclass('" RELATION "')), -1)::bigint"
+
+/* Over which time rates are told, and how many rows are looked at for it. */
+#define OPERATE_FLOW_MS   "10000"
+#define OPERATE_FLOW_ROWS "10000"
+
+#define OPERATE_WALK_(WHERE)                                                 \
+	"(SELECT id, status, created_at, updated_at FROM message_log " WHERE \
+	" ORDER BY id DESC LIMIT " OPERATE_FLOW_ROWS ")"
+
+/*
+ * How many rows came, and how many were sent, within the last seconds, and over how many
+ * milliseconds that is: less than OPERATE_FLOW_MS where so many rows were looked at that older
+ * ones were left out. Looked at are the newest rows, and those before the first that waits: a relay
+ * which works on a backlog has just sent those. Rows that are deleted when they are sent are not
+ * seen, nor are retries of old ones.
+ */
+#define OPERATE_FLOW                                                                                                                       \
+	"WITH newest AS MATERIALIZED " OPERATE_WALK_(                                                                                      \
+		"") ","                                                                                                                    \
+		    " front AS MATERIALIZED " OPERATE_WALK_(                                                                               \
+			    "WHERE id < (SELECT id FROM message_log WHERE status = 'sending'"                                              \
+			    " ORDER BY next_retry, id LIMIT 1)") ","                                                                       \
+								 " came AS (SELECT count(*) AS rows, min(created_at) AS first FROM newest" \
+								 "  WHERE created_at > statement_timestamp()"                              \
+								 "  - " OPERATE_FLOW_MS                                                    \
+								 " * interval '1 millisecond'),"                                           \
+								 " sent AS (SELECT count(*) AS rows, min(updated_at) AS first"             \
+								 "  FROM (SELECT * FROM newest UNION SELECT * FROM front) AS seen"         \
+								 "  WHERE status = 'sent' AND updated_at > statement_timestamp()"          \
+								 "  - " OPERATE_FLOW_MS                                                    \
+								 " * interval '1 millisecond')"                                            \
+								 " SELECT rows, CASE WHEN rows < " OPERATE_FLOW_ROWS                       \
+								 " THEN " OPERATE_FLOW_MS                                                  \
+								 " ELSE -" OPERATE_MS(                                                     \
+									 "first") " END FROM came UNION ALL"                               \
+										  " SELECT rows, CASE WHEN rows < " OPERATE_FLOW_ROWS      \
+										  " THEN " OPERATE_FLOW_MS                                 \
+										  " ELSE -" OPERATE_MS(                                    \
+											  "first") " END FROM sent"
+
+/* Advisory locks with two keys, the first of them ours; see SQL_REGISTER in sql.h. */
+#define OPERATE_LOCKS_                                                                     \
+	"(SELECT objid::bigint AS relay_id, pid FROM pg_locks WHERE locktype = 'advisory'" \
+	" AND database = (SELECT oid FROM pg_database WHERE datname = current_database())" \
+	" AND classid::bigint = ('message_log'::regclass::oid::bigint + 2147483648)"       \
+	" % 4294967296 AND objsubid = 2 AND objid::bigint BETWEEN 1 AND 2147483647"        \
+	" AND mode = 'ExclusiveLock' AND granted)"
+
+/*
+ * Relays: by the lock that a session holds on its relay_id, and by claims (behind a pooler there
+ * are no such locks). relay_id, name, is it connected, pid, for how long, from where, claims, rows.
+ */
+#define OPERATE_RELAYS                                                                                           \
+	"SELECT coalesce(l.relay_id, c.relay_id)::bigint,"                                                       \
+	" coalesce(c.relay_name, substr(a.application_name, 14), ''), l.pid IS NOT NULL,"                        \
+	" coalesce(l.pid, 0), coalesce(-" OPERATE_MS(                                                            \
+		"a.backend_start") ", -1),"                                                                      \
+				   " coalesce(host(a.client_addr), 'local'), coalesce(c.claims, 0),"             \
+				   " coalesce(c.rows, 0) FROM " OPERATE_LOCKS_ " AS l"                           \
+				   " FULL JOIN (SELECT relay_id::bigint, max(relay_name) AS relay_name,"         \
+				   "  count(*) AS claims, sum(cardinality(message_ids))::bigint AS rows"         \
+				   "  FROM message_log_claim GROUP BY relay_id) AS c ON c.relay_id = l.relay_id" \
+				   " LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid ORDER BY 1 LIMIT 1000"
+
+/* claim_id, relay_id, relay_name, rows, lease left in ms, is_adopted, the row it names or 0, and
+   whether its owner is known to be dead. */
+#define OPERATE_CLAIMS                                                                         \
+	"SELECT claim_id, relay_id, relay_name, cardinality(message_ids),"                     \
+	" " OPERATE_MS(                                                                        \
+		"lease_until") ", is_adopted, coalesce(publishing_id, 0),"                     \
+			       " lease_until < statement_timestamp() OR (has_session_lock AND" \
+			       " NOT relay_id IN (SELECT relay_id FROM " OPERATE_LOCKS_        \
+			       " AS l))"                                                       \
+			       " FROM message_log_claim ORDER BY claim_id LIMIT 1000"
+
+#endif
