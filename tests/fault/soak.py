@@ -28,8 +28,6 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 # pylint: disable=wrong-import-position
-import psycopg2
-
 from harness import (BOTH, DOWN, UP, Broker, Database, Proxy, Relay, Servers, Writer, check, merge,
                      quick_config, received, results, table_of, wait_until)
 from harness.config import SHORT
@@ -95,13 +93,6 @@ class Soak:
                 relay.signal(signal.SIGCONT)
                 relay.kill()
 
-    def superuser(self, *statements):
-        connection = psycopg2.connect(**self.servers.superuser(self.database.name))
-        connection.autocommit = True
-        with contextlib.closing(connection), connection.cursor() as cursor:
-            for statement in statements:
-                cursor.execute(statement)
-
     # --- what goes wrong: each method breaks something and returns how to repair it ---
 
     def victim(self):
@@ -145,8 +136,8 @@ class Soak:
         return lambda: signal_all(pids, signal.SIGCONT)
 
     def backends_terminated(self):
-        self.superuser("""SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-            WHERE datname = current_database() AND application_name LIKE 'outbox-relay%'""")
+        self.database.close()  # it may be older than a restart
+        self.database.terminate_relay_sessions()
         return None
 
     def table_locked(self):
@@ -155,11 +146,8 @@ class Soak:
         return connection.close
 
     def database_read_only(self):
-        self.superuser("ALTER SYSTEM SET default_transaction_read_only = on",
-                       "SELECT pg_reload_conf()")
-        return lambda: self.superuser("SET default_transaction_read_only = off",
-                                      "ALTER SYSTEM RESET default_transaction_read_only",
-                                      "SELECT pg_reload_conf()")
+        self.servers.set_read_only(True)
+        return lambda: self.servers.set_read_only(False)
 
     def broker_killed(self):
         self.servers.kill("rabbitmq")
@@ -232,7 +220,7 @@ class Soak:
                 repair()
         healed = time.time()
         self.database.close()
-        wait_until(lambda: self.settled_since(begin, healed), 60, interval=0.1,
+        wait_until(lambda: self.database.is_settled_since(begin, healed), 60, interval=0.1,
                    what=lambda: f"progress after {names}:\n" +
                    "\n".join(relay.log[-1500:] for relay in self.relays))
         self.recoveries.append(time.time() - healed)
@@ -247,23 +235,12 @@ class Soak:
             assert relay.is_running(), relay.log[-3000:]
         time.sleep(self.random.uniform(0, 2))
 
-    def settled_since(self, begin, healed):
-        return self.ask("""SELECT 1 FROM message_log WHERE status = 'sent' AND created_at >
-            to_timestamp(%s) AND updated_at > to_timestamp(%s) LIMIT 1""", [begin, healed])
-
     def settled_before(self, moment):
         """But for rows that go nowhere, and may be at it for a while."""
-        left = self.ask("""SELECT count(*) FROM message_log WHERE status = 'sending' AND
+        left = self.database.ask("""SELECT count(*) FROM message_log WHERE status = 'sending' AND
             routing_key = 'key' AND exchange = %s AND created_at < to_timestamp(%s)""",
-                        [self.exchange, moment])
+                                 [self.exchange, moment])
         return left and not left[0]["count"]
-
-    def ask(self, statement, arguments=None):
-        try:
-            return self.database.query(statement, arguments)
-        except psycopg2.Error:
-            self.database.close()
-            return []
 
     # --- the survivor's files and memory ---
 
@@ -275,7 +252,7 @@ class Soak:
                                  self.relays[SURVIVOR].resident_bytes()))
 
     def growth(self):
-        """(files, KiB of memory) between the second quarter and the last; the first warms up."""
+        """(files, bytes of memory) between the second quarter and the last; the first warms up."""
         quarter = len(self.samples) // 4
         middle, last = self.samples[quarter:2 * quarter], self.samples[-quarter:]
         return tuple(statistics.median(each[n] for each in last) -
@@ -303,7 +280,7 @@ class Soak:
             self.broker = self.broker.reconnected()
             self.broker.channel.exchange_declare(MISSING, "fanout", durable=True)
             self.broker.bind(self.queue, MISSING)
-            wait_until(self.is_drained, 300, interval=0.2,
+            wait_until(self.database.is_drained, 300, interval=0.2,
                        what=lambda: f"nothing left: {self.database.statuses()}\n" +
                        "\n".join(relay.log[-1500:] for relay in self.relays))
             done.set()
@@ -311,14 +288,6 @@ class Soak:
             for relay in self.relays:
                 assert relay.stop(check=None) == 0, relay.log[-3000:]
             return self.reckon(minutes)
-
-    def is_drained(self):
-        try:
-            return not self.database.query("""SELECT 1 FROM message_log WHERE status = 'sending'
-                UNION ALL SELECT 1 FROM message_log_claim LIMIT 1""")
-        except psycopg2.Error:
-            self.database.close()
-            return False
 
     def closed_channels(self):
         """A row whose exchange is missing makes the broker close the channel, and what was in

@@ -56,19 +56,17 @@ def go_on(relay):
     relay.signal(signal.SIGCONT)
 
 
-def sessions(database, and_that=""):
-    return database.value(f"""SELECT count(*) FROM pg_stat_activity
-        WHERE datname = current_database() AND application_name LIKE 'outbox-relay%' {and_that}""")
-
-
 def terminate_sessions(database):
-    database.query("""SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-        WHERE datname = current_database() AND application_name LIKE 'outbox-relay%'""")
-    wait_until(lambda: sessions(database) == 0, what="the end of all sessions")
+    database.terminate_relay_sessions()
+    wait_until(lambda: not database.relay_sessions(), what="the end of all sessions")
 
 
-def claims(database):
-    return database.value("SELECT count(*) FROM message_log_claim")
+@pytest.fixture
+def twenty(database, broker):
+    """The queue that twenty rows are committed for."""
+    queue = broker.queue()
+    database.insert_many(20, "", queue)
+    return queue
 
 
 @pytest.mark.quick
@@ -95,7 +93,7 @@ def test_a_row_that_commits_while_a_relay_falls_asleep_or_wakes_is_sent(
     if point in ("rung", "wake_sent"):
         relay = make_relay(config, program=FAILPOINTS, env={"RELAY_FAILPOINT": f"{point}:stop"})
         relay.start()
-        wait_until(lambda: bell_is_held(database), what="a sleeping relay")
+        wait_until(database.is_slept_on, what="a sleeping relay")
         database.insert("", queue)
         wait_until(lambda: is_stopped(relay), what=f"a stop at {point}")
     else:
@@ -107,30 +105,23 @@ def test_a_row_that_commits_while_a_relay_falls_asleep_or_wakes_is_sent(
     exactly_once(database, broker, queue)
 
 
-def bell_is_held(database):
-    return database.value("""SELECT count(*) FROM pg_locks
-        WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND objid = 0 AND granted
-          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())""")
-
-
 @pytest.mark.quick
 @pytest.mark.scenario(fault="a relay is stopped between its claim and the COMMIT",
                       expected="another one waits for it; each row once")
-def test_a_relay_waits_for_the_claim_of_another_to_commit(database, broker, stopped_at, make_relay):
-    queue = broker.queue()
-    database.insert_many(20, "", queue)
+def test_a_relay_waits_for_the_claim_of_another_to_commit(
+        database, broker, twenty, stopped_at, make_relay):
     config = merge(quick_config(database.url, broker.url), PATIENT)
     first = stopped_at("uncommitted", config, hit=2)  # the first one was for looking for the dead
     with Peer() as peer:  # keeps what it gets: those rows would stay `sending`
         second = make_relay(merge(quick_config(database.url, peer.url), PATIENT)).start()
-        wait_until(lambda: peer.published or sessions(database, "AND wait_event_type = 'Lock'"),
+        wait_until(lambda: peer.published or database.relay_sessions("AND wait_event_type = 'Lock'"),
                    what="the second one at the lock")
         go_on(first)
         database.wait_for_statuses(sent=20)
         first.stop()
         second.stop()
         assert len(peer.published) == 0
-    exactly_once(database, broker, queue)
+    exactly_once(database, broker, twenty)
 
 
 @pytest.mark.quick
@@ -145,7 +136,7 @@ def test_the_claim_of_a_living_relay_is_not_adopted(database, broker, make_relay
         second = make_relay(merge(quick_config(database.url, broker.url),
                                   {"relay": {"name": "second"}})).start()
         # The look before the sleep is the last thing it asks for.
-        wait_until(lambda: sessions(database, """AND application_name = 'outbox-relay second'
+        wait_until(lambda: database.relay_sessions("""AND application_name = 'outbox-relay second'
             AND state = 'idle' AND query LIKE '%ceil(%'"""), what="a second one with no work")
         for publish in list(peer.published):
             publish.ack()
@@ -185,7 +176,7 @@ def test_a_relay_that_reconnects_leaves_its_adopted_claim_alone(database, make_r
         first.stop()
         second.stop()
         assert [relay.events("stopped")[0]["sent"] for relay in (first, second)] == [0, 3]
-        assert database.attempts() == {0: 3} and claims(database) == 0
+        assert database.attempts() == {0: 3} and database.claims() == 0
 
 
 @pytest.mark.scenario(fault="acks are withheld while a relay has several claims",
@@ -239,7 +230,7 @@ def test_a_relay_that_comes_back_after_its_lease_changes_nothing(
         first.stop()
         second.stop()
         assert first.events("stopped")[0]["sent"] == 0
-        assert claims(database) == 0
+        assert database.claims() == 0
 
 
 def lose_the_answer(relay, proxy, is_committed):
@@ -256,15 +247,13 @@ def lose_the_answer(relay, proxy, is_committed):
 @pytest.mark.scenario(6, fault="the session ends between the COMMIT of a settlement and its answer",
                       expected="settled once; nothing is published again")
 def test_a_settlement_without_an_answer_is_not_repeated_by_publishing(
-        database, broker, stopped_at, proxy):
-    queue = broker.queue()
-    database.insert_many(20, "", queue)
+        database, broker, twenty, stopped_at, proxy):
     relay = stopped_at("before_settle", quick_config(proxy.url(database.url), broker.url))
     lose_the_answer(relay, proxy, lambda: database.statuses() == {"sent": 20})
     relay.wait_for("connected", side="database", count=2)
     relay.wait_for("claim lost")
     relay.stop()
-    exactly_once(database, broker, queue)
+    exactly_once(database, broker, twenty)
 
 
 @pytest.mark.quick
@@ -306,15 +295,13 @@ def test_nothing_is_published_from_a_claim_that_was_perhaps_given_back(
 @pytest.mark.scenario(6, fault="the session ends between the COMMIT of a claim and its answer",
                       expected="claimed again; each row once")
 def test_a_claim_without_an_answer_is_dropped_and_its_rows_are_claimed_again(
-        database, broker, stopped_at, proxy):
-    queue = broker.queue()
-    database.insert_many(20, "", queue)
+        database, broker, twenty, stopped_at, proxy):
     relay = stopped_at("before_claim", quick_config(proxy.url(database.url), broker.url))
-    lose_the_answer(relay, proxy, lambda: claims(database) == 1)
+    lose_the_answer(relay, proxy, lambda: database.claims() == 1)
     database.wait_for_statuses(sent=20)
     assert not relay.events("claim adopted from a dead relay")
     relay.stop()
-    exactly_once(database, broker, queue)
+    exactly_once(database, broker, twenty)
 
 
 @pytest.mark.quick
@@ -334,7 +321,7 @@ def test_a_settlement_that_is_repeated_charges_once(
     lose_the_answer(relay, proxy, lambda: database.row(refused)["try_count"] == 1)
     relay.wait_for("connected", side="database", count=2)
     database.wait_for_statuses(sent=2, sending=1)
-    wait_until(lambda: claims(database) == 0, what="no claim")
+    wait_until(lambda: database.claims() == 0, what="no claim")
     relay.stop()
     assert database.row(refused)["try_count"] == 1
 
@@ -344,32 +331,28 @@ def test_a_settlement_that_is_repeated_charges_once(
 @pytest.mark.parametrize("point", ["before_claim", "claim_sent", "claimed", "before_settle",
                                    "settle_sent", "settled"])
 def test_each_row_arrives_once_when_the_session_is_terminated_at(
-        database, broker, stopped_at, point):
-    queue = broker.queue()
-    database.insert_many(20, "", queue)
+        database, broker, twenty, stopped_at, point):
     relay = stopped_at(point, quick_config(database.url, broker.url))
     terminate_sessions(database)
     go_on(relay)
     relay.wait_for("connected", side="database", count=2)
     database.wait_for_statuses(sent=20)
-    wait_until(lambda: claims(database) == 0, what="no claim")
+    wait_until(lambda: database.claims() == 0, what="no claim")
     relay.stop()
-    exactly_once(database, broker, queue)
+    exactly_once(database, broker, twenty)
 
 
 # The server would call it idle between a statement and the next; a relay sends them all at once,
 # so that its session can only be caught there by stopping it.
 @pytest.mark.scenario(28, fault="the session ends in the middle of a transaction")
 @pytest.mark.parametrize("hit", [1, 2, 3])
-def test_a_transaction_that_was_cut_off_is_done_again(database, broker, stopped_at, hit):
-    queue = broker.queue()
-    database.insert_many(20, "", queue)
+def test_a_transaction_that_was_cut_off_is_done_again(database, broker, twenty, stopped_at, hit):
     config = merge(quick_config(database.url, broker.url), {"relay": {"batch_size": 10}})
     relay = stopped_at("uncommitted", config, hit)
     terminate_sessions(database)
-    assert claims(database) == (hit > 2)
+    assert database.claims() == (hit > 2)
     go_on(relay)
     relay.wait_for("disconnected", side="database")
     database.wait_for_statuses(sent=20)
     relay.stop()
-    exactly_once(database, broker, queue)
+    exactly_once(database, broker, twenty)

@@ -16,9 +16,6 @@ from harness import merge, quick_config, seen, wait_until
 from harness.peer import Peer
 from harness.program import RELEASE, _environment, parse_line
 
-def claims(database):
-    return database.value("SELECT count(*) FROM message_log_claim")
-
 
 def ids_in(broker, queue, count):
     """All messages, of which there are `count`, each once."""
@@ -44,7 +41,7 @@ def test_a_signal_with_1000_rows_in_flight_settles_and_gives_back(database, make
         assert relay.wait() == 0
         assert database.statuses() == {"sent": 600, "sending": 400}
         assert database.attempts() == {0: 1000}
-        assert claims(database) == 0
+        assert database.claims() == 0
         seen(lost=0, charged=0)
 
 
@@ -66,7 +63,7 @@ def test_a_storm_of_signals_under_load_ends_in_order(database, broker, relay):
     database.wait_for_statuses(sent=3000, timeout=60)
     assert relay.events("reloading")
     relay.stop()
-    assert claims(database) == 0 and database.attempts() == {0: 3000}
+    assert database.claims() == 0 and database.attempts() == {0: 3000}
     ids_in(broker, queue, 3000)
 
 
@@ -99,7 +96,7 @@ def test_twenty_relays_share_ten_rows(database, broker, make_relay):
         relay.wait(60)
         assert not relay.events(level="warn") and not relay.events(level="error"), relay.log
     assert sum(relay.events("stopped")[0]["sent"] for relay in relays) == 50
-    assert database.attempts() == {0: 50} and claims(database) == 0
+    assert database.attempts() == {0: 50} and database.claims() == 0
     ids_in(broker, queue, 50)
 
 
@@ -156,11 +153,8 @@ def test_without_descriptors_a_relay_says_so_and_waits(database, broker, make_re
     database.insert("", queue)
     relay = make_relay(quick_config(database.url, broker.url), program=RELEASE)
     own = 5  # standard input, output and error, and the pipe that signals write to
-    with open(relay.log_file, "ab") as log:
-        relay.process = subprocess.Popen(
-            ["prlimit", f"--nofile={own + room}:1024", relay.program, "run", "-c",
-             relay.config_file], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            env=_environment())
+    relay.wrapper = ["prlimit", f"--nofile={own + room}:1024"]
+    relay.start()
     line = relay.wait_for("cannot connect", side="broker")
     assert "Too many open files" in line["error"], line
     if not room:

@@ -61,6 +61,13 @@ def client(proxy):
         yield connection
 
 
+def echoes(proxy, data):
+    """Over a connection of its own."""
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as fresh:
+        fresh.sendall(data)
+        return receive(fresh, len(data)) == data
+
+
 def receive(connection, count):
     data = b""
     while len(data) < count:
@@ -121,9 +128,7 @@ def test_a_blackhole_takes_bytes_and_connections_and_delivers_nothing(client, ec
             with pytest.raises(ConnectionResetError):  # its stream has a hole
                 connection.recv(1)
     assert proxy.connections == 0
-    with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as fresh:
-        fresh.sendall(b"back")
-        assert receive(fresh, 4) == b"back"
+    assert echoes(proxy, b"back")
 
 
 def test_a_client_may_leave_a_blackhole(client, proxy):
@@ -194,9 +199,7 @@ def test_a_cut_comes_after_exactly_so_many_bytes_and_once(client, echo, proxy, h
     wait_until(lambda: proxy.is_cut)
     wait_until(lambda: len(echo.ends) == 1)
     assert bytes(echo.got[5:]) in (b"0123456", b"")  # a reset may overtake bytes
-    with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as fresh:
-        fresh.sendall(b"0123456789")
-        assert receive(fresh, 10) == b"0123456789"
+    assert echoes(proxy, b"0123456789")
 
 
 def test_a_cut_comes_right_behind_a_pattern_even_where_it_comes_in_pieces(client, echo, proxy):
@@ -213,9 +216,7 @@ def test_a_cut_into_a_blackhole_leaves_other_connections_alone(client, proxy):
     client.sendall(b"0123")
     assert receive(client, 2) == b"01"
     assert is_silent(client)
-    with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as other:
-        other.sendall(b"fine")
-        assert receive(other, 4) == b"fine"
+    assert echoes(proxy, b"fine")
 
 
 def test_a_cut_into_a_pause_holds_the_rest_until_it_is_healed(client, echo, proxy):
@@ -230,9 +231,7 @@ def test_a_cut_into_a_pause_holds_the_rest_until_it_is_healed(client, echo, prox
 def test_new_connections_go_where_the_proxy_points_now(client, echo, proxy):
     other = Echo()
     proxy.point_at(f"postgresql://127.0.0.1:{other.port}/x")
-    with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as fresh:
-        fresh.sendall(b"moved")
-        assert receive(fresh, 5) == b"moved"
+    assert echoes(proxy, b"moved")
     assert bytes(other.got) == b"moved"
     other.listener.close()
 

@@ -9,11 +9,10 @@ import subprocess
 import threading
 import time
 
-import pika
 import psycopg2
 import pytest
 
-from harness import DOWN, UP, Proxy, merge, quick_config, wait_until
+from harness import DOWN, UP, Consumer, Proxy, merge, quick_config, wait_until
 from harness.config import SHORT
 from harness.peer import Peer
 from harness.program import RELEASE
@@ -45,57 +44,58 @@ def stay(fault, seconds):
 @pytest.mark.scenario(43, fault="restarted under load")
 def test_rabbitmq_is_restarted_under_load(spare_rabbitmq, database, spare_broker, make_load):
     load = make_load(database, spare_broker)
-    load.start()
-    with load.fault() as fault:
+    with load.stands(broker=spare_broker.reconnected()):
         spare_rabbitmq.stop("rabbitmq")
         load.relay.wait_for("cannot connect", side="broker")
         spare_rabbitmq.start("rabbitmq")
-    load.quiet(fault)
-    load.recovers()
-    load.finish(broker=spare_broker.reconnected())
+
+
+@pytest.mark.scenario(43, fault="restarted twice under load, with a consumer at the queue",
+                      expected="it gets each row; reconnects within 10 s")
+def test_a_consumer_gets_each_row_over_restarts_of_rabbitmq(
+        spare_rabbitmq, database, spare_broker, make_load):
+    load = make_load(database, spare_broker)
+    consumer = Consumer(spare_broker.url, load.queue).start()
+    load.start()
+    for n in range(2):
+        with load.fault():
+            spare_rabbitmq.stop("rabbitmq")
+            load.relay.wait_for("disconnected", side="broker", count=n + 1)
+            spare_rabbitmq.start("rabbitmq")
+        load.recovers()
+    load.finish(consumer=consumer)
+    assert consumer.sessions >= 3
 
 
 @pytest.mark.scenario(43, fault="down for two minutes under load",
                       expected="charges no row; < 5 % CPU, < 2 lines a second")
 def test_rabbitmq_is_down_for_two_minutes(spare_rabbitmq, database, spare_broker, make_load):
     load = make_load(database, spare_broker, program=RELEASE)
-    load.start()
-    with load.fault() as fault:
+    with load.stands(cpu=0.05, broker=spare_broker.reconnected()) as fault:
         spare_rabbitmq.stop("rabbitmq")
         load.relay.wait_for("cannot connect", side="broker")
         stay(fault, 120)
         assert database.attempts().keys() == {0}
         spare_rabbitmq.start("rabbitmq")
-    load.quiet(fault, cpu=0.05)
-    load.recovers()
-    load.finish(broker=spare_broker.reconnected())
 
 
 @pytest.mark.scenario(44, fault="kill -9 of RabbitMQ under load (classic queue)")
 def test_rabbitmq_is_killed_under_load(spare_rabbitmq, database, spare_broker, make_load):
     load = make_load(database, spare_broker)
-    load.start()
-    with load.fault() as fault:
+    with load.stands(broker=spare_broker.reconnected()):
         spare_rabbitmq.kill("rabbitmq")
         load.relay.wait_for("cannot connect", side="broker")
         spare_rabbitmq.start("rabbitmq")
-    load.quiet(fault)
-    load.recovers()
-    load.finish(broker=spare_broker.reconnected())
 
 
 @pytest.mark.scenario(48)
 def test_rabbitmq_is_frozen_for_a_minute(spare_rabbitmq, database, spare_broker, make_load):
     load = make_load(database, spare_broker, program=RELEASE)
-    load.start()
-    with load.fault() as fault:
+    with load.stands(cpu=0.05, broker=spare_broker.reconnected()) as fault:
         spare_rabbitmq.pause("rabbitmq")
         load.relay.wait_for("disconnected", side="broker")
         stay(fault, 60)
         spare_rabbitmq.resume("rabbitmq")
-    load.quiet(fault, cpu=0.05)
-    load.recovers()
-    load.finish(broker=spare_broker.reconnected())
 
 
 @pytest.mark.scenario(60, fault="connection.close 320 again and again under load")
@@ -180,7 +180,7 @@ def test_no_acks_for_a_minute_while_heartbeats_flow(database, make_relay):
         database.insert_many(500)
         relay.start()
         begin, cpu, lines = time.monotonic(), relay.cpu_seconds(), len(relay.events())
-        wait_until(lambda: time.monotonic() > begin + 60, 70, interval=0.5)
+        time.sleep(60)  # this is the fault
         seconds = time.monotonic() - begin
         used = (relay.cpu_seconds() - cpu) / seconds
         written = len(relay.events()) - lines
@@ -201,41 +201,29 @@ def test_no_acks_for_a_minute_while_heartbeats_flow(database, make_relay):
 @pytest.mark.scenario(49)
 def test_the_connection_to_rabbitmq_is_half_open(proxied, proxy):
     load = proxied()
-    load.start()
-    with load.fault() as fault:
+    with load.stands():
         proxy.blackhole()
         load.relay.wait_for("disconnected", side="broker")
         proxy.heal()
-    load.quiet(fault)
-    load.recovers()
-    load.finish()
 
 
 @pytest.mark.scenario(49, fault="what RabbitMQ says does not come, what we say does",
                       expected="noticed within two heartbeats or so; duplicates at most")
 def test_nothing_comes_from_rabbitmq(proxied, proxy):
     load = proxied()
-    load.start()
-    with load.fault() as fault:
+    with load.stands():
         proxy.pause(DOWN)
         load.relay.wait_for("disconnected", side="broker")
         proxy.heal()
-    load.quiet(fault)
-    load.recovers()
-    load.finish()
 
 
 @pytest.mark.scenario(49, fault="RabbitMQ's end of the connection is closed, ours is not",
                       expected="noticed at once")
 def test_half_of_the_connection_to_rabbitmq_is_closed(proxied, proxy):
     load = proxied()
-    load.start()
-    with load.fault() as fault:
+    with load.stands():
         proxy.half_close(DOWN)
         load.relay.wait_for("disconnected", side="broker")
-    load.quiet(fault)
-    load.recovers()
-    load.finish()
 
 
 @pytest.mark.scenario(51, fault="reset at any byte, ten times, under load")
@@ -279,21 +267,17 @@ def test_rabbitmq_reads_slowly(proxied, proxy, database):
 def test_acks_come_slowly(proxied, proxy):
     load = proxied({"broker": {"confirm_timeout": "60s"}, "relay": {"batch_size": 1000}},
                    program=RELEASE, rate=400)
-    load.start()
-    with load.fault() as fault:
+    with load.stands() as fault:
         proxy.drip(300, DOWN)
         stay(fault, 30)
         proxy.heal()
-    load.quiet(fault)
-    load.recovers()
-    load.finish()
 
 
 # --- names -----------------------------------------------------------------------------------
 
 
 class Names:
-    """Name servers for a relay: names.say("fail"), "slow", "" (they work)."""
+    """Name servers for a relay: names.say("fail"), "slow", "never", "" (they work)."""
 
     def __init__(self, folder):
         self._control = folder / "dns-control"
@@ -305,6 +289,10 @@ class Names:
 
     def say(self, word):
         self._control.write_text(word)
+
+    def were_asked(self):
+        """While they say "never"?"""
+        return self._control.with_suffix(".asked").exists()
 
 
 @pytest.fixture
@@ -328,17 +316,13 @@ def by_name(database, broker, make_load, names):
 @pytest.mark.parametrize("side", ["broker", "database"])
 def test_names_cannot_be_resolved(by_name, names, side):
     load, proxies = by_name
-    load.start()
-    with load.fault() as fault:
+    with load.stands(cpu=0.05) as fault:
         names.say("fail")
         proxies[side].reset()
         line = load.relay.wait_for("cannot connect", side=side, timeout=30)
         assert "localhost" in line["error"] and "cannot resolve" in line["error"]
         stay(fault, 20)
         names.say("")
-    load.quiet(fault, cpu=0.05)
-    load.recovers()
-    load.finish()
 
 
 @pytest.mark.scenario(65, fault="each name takes 30 s to resolve, while one side is away",
@@ -360,18 +344,17 @@ def test_names_take_long_to_resolve(by_name, names, side, other):
     load.finish()
 
 
-@pytest.mark.scenario(65, fault="SIGTERM while a name takes 30 s to resolve",
-                      expected="ends at once, exit 0")
+@pytest.mark.scenario(65, fault="SIGTERM while the name servers say nothing at all",
+                      expected="ends without them, exit 0")
 def test_a_signal_while_names_take_long_to_resolve(database, make_relay, names):
-    names.say("slow")
+    names.say("never")
     url = database.url.replace("127.0.0.1", "localhost")
     relay = make_relay(quick_config(url, "amqp://localhost:1"), program=RELEASE, env=names.env)
     relay.start()
-    relay.wait_for("configuration", section="log")
+    wait_until(names.were_asked, what="a question to the name servers")
     begin = time.monotonic()
     relay.stop()
     seen(note=f"{time.monotonic() - begin:.1f} s")
-    assert time.monotonic() - begin < 25  # of the thirty
 
 
 # --- queues, exchanges, rights ---------------------------------------------------------------
@@ -463,6 +446,7 @@ def test_the_user_and_the_virtual_host_are_missing_for_a_while(
             line = wait_until(lambda: [e for e in relay.events("cannot connect", side="broker")
                                        if reply in e["error"]], 60, what=f"{reply} in the log")
             seen(note=line[-1]["error"])
+            assert database.attempts() == {0: 10} and database.claims() == 0
             spare_rabbitmq.rabbitmqctl(*mend)
         relay.wait_for("connected", side="broker", timeout=60)
         # To the default exchange with an empty key: returned. It is the login that counts here.
@@ -598,6 +582,7 @@ def test_rabbitmq_with_small_frames(spare_rabbitmq, database, spare_broker, make
     try:
         load = make_load(database, spare_broker)
         load.start(rows=1000)
+        assert "4096" in spare_rabbitmq.rabbitmqctl("list_connections", "frame_max").split()
         queue = spare_broker.queue(name="large")
         body = random.Random(1).randbytes(300_000)
         database.insert("", queue, psycopg2.Binary(body))

@@ -29,11 +29,11 @@ from .load import Load
 from .program import Relay, merge, run
 from .proxy import BOTH, DOWN, UP, Proxy
 from .scenario import seen
-from .servers import Servers
+from .servers import Servers, free_port
 from .standby import Standby
 from .waiting import wait_until
 from .workload import Consumer, Writer, body_hash, received
 
 __all__ = ["BOTH", "Broker", "Consumer", "DEAD", "DOWN", "Database", "Load", "Message", "Proxy",
            "Relay", "Report", "SHORT", "Servers", "Standby", "UP", "Writer", "body_hash", "check",
-           "merge", "quick_config", "received", "run", "seen", "table_of", "wait_until"]
+           "free_port", "merge", "quick_config", "received", "run", "seen", "table_of", "wait_until"]

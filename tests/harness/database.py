@@ -8,6 +8,8 @@ from .waiting import wait_until
 from .worker import WORKER
 
 _numbers = itertools.count(1)
+_SESSIONS = """ FROM pg_stat_activity WHERE datname = current_database()
+    AND application_name LIKE 'outbox-relay%' """
 
 
 class Database:
@@ -21,24 +23,17 @@ class Database:
         self._connection = None
 
     def create(self):
-        self._as_superuser(f"CREATE DATABASE {self.name} OWNER outbox TEMPLATE {self._template}")
+        self.servers.as_superuser(
+            f"CREATE DATABASE {self.name} OWNER outbox TEMPLATE {self._template}")
         return self
 
     def drop(self):
         self.close()
-        self._as_superuser(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
-
-    def _as_superuser(self, statement, database="postgres"):
-        connection = psycopg2.connect(**self.servers.superuser(database))
-        connection.autocommit = True
-        try:
-            connection.cursor().execute(statement)
-        finally:
-            connection.close()
+        self.servers.as_superuser(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
 
     def as_superuser(self, statement):
         """In this database."""
-        self._as_superuser(statement, self.name)
+        return self.servers.as_superuser(statement, database=self.name)
 
     def close(self):
         if self._connection:
@@ -62,6 +57,14 @@ class Database:
         with self.connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor) as cursor:
             cursor.execute(statement, arguments)
             return [dict(row) for row in cursor.fetchall()] if cursor.description else []
+
+    def ask(self, statement, arguments=None):
+        """query(), of a server that may be away: then an empty list, and the session is closed."""
+        try:
+            return self.query(statement, arguments)
+        except psycopg2.Error:
+            self.close()
+            return []
 
     def value(self, statement, arguments=None):
         """The only column of the only row."""
@@ -97,6 +100,35 @@ class Database:
         """The number of rows by charged attempts: {0: 99, 3: 1}"""
         rows = self.query("SELECT try_count, count(*) FROM message_log GROUP BY try_count")
         return {row["try_count"]: row["count"] for row in rows}
+
+    def claims(self):
+        """How many claims are held."""
+        return self.value("SELECT count(*) FROM message_log_claim")
+
+    def is_drained(self):
+        """No row is left to be sent, and no claim is held? A server that is away has not said so."""
+        rows = self.ask("""SELECT (SELECT count(*) FROM message_log WHERE status = 'sending')
+                                + (SELECT count(*) FROM message_log_claim) AS left""")
+        return bool(rows) and rows[0]["left"] == 0
+
+    def is_settled_since(self, begin, end):
+        """Has a row that was committed after `begin` been settled as sent after `end`?"""
+        return bool(self.ask(
+            """SELECT 1 FROM message_log WHERE status = 'sent' AND created_at > to_timestamp(%s)
+                  AND updated_at > to_timestamp(%s) LIMIT 1""", [begin, end]))
+
+    def is_slept_on(self):
+        """Does a relay hold the bell?"""
+        return self.value("""SELECT count(*) FROM pg_locks
+            WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND objid = 0 AND granted
+              AND database = (SELECT oid FROM pg_database WHERE datname = current_database())""") > 0
+
+    def relay_sessions(self, and_that=""):
+        """Process ids of the relays' sessions in this database."""
+        return [row["pid"] for row in self.query("SELECT pid" + _SESSIONS + and_that)]
+
+    def terminate_relay_sessions(self, and_that=""):
+        self.query("SELECT pg_terminate_backend(pid)" + _SESSIONS + and_that)
 
     def wait_for_statuses(self, timeout=15, **expected):
         """For exactly these: wait_for_statuses(sent=3, failed=1)"""

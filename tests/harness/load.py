@@ -2,16 +2,12 @@ import contextlib
 import dataclasses
 import time
 
-import psycopg2
-
 from .checker import check, table_of
 from .config import SHORT, quick_config
 from .program import merge
 from .scenario import seen
 from .waiting import wait_until
 from .workload import Writer, body_hash, received
-
-BATCHES = 4  # that a relay has in hand at most (WORK_BATCHES_MAX)
 
 
 @dataclasses.dataclass
@@ -29,33 +25,33 @@ class Fault:
 class Load:
     """Writers and relays between a database and a queue, faults among them, and the reckoning:
 
-    with Load(database, broker, make_relay) as load:     # fixture `load` makes them
-        load.start()
-        with load.fault():
-            spare_postgres.kill("postgres")
-            …
-            spare_postgres.start("postgres")
-        load.recovers()
+    load = Load(database, broker, make_relay)     # fixtures `load` and `make_load` make them
+    load.start()
+    with load.fault():
+        spare_postgres.kill("postgres")
+        …
+        spare_postgres.start("postgres")
+    load.recovers()
     report = load.finish()     # drains, checks, tells RESULTS.md; asserts that all is well
+
+    or all of that around one fault, with load.stands(): …
 
     The messages stay in the queue until finish(), which gives the exact number of copies.
     """
 
     def __init__(self, database, broker, make_relay, *changes, relays=1, writers=1, rate=200,
-                 broker_url=None, database_url=None, writer_url=None, program=None, env=None,
-                 queue_arguments=None):
-        config = merge(quick_config(database_url or database.url, broker_url or broker.url), SHORT)
-        for change in changes:
-            config = merge(config, change)
+                 broker_url=None, database_url=None, writer_url=None, program=None, env=None):
+        config = merge(quick_config(database_url or database.url, broker_url or broker.url),
+                       SHORT, *changes)
         options = {"env": env, **({"program": program} if program else {})}
         self.database = database
         self.broker = broker
         self.relays = [make_relay(config, **options) for _ in range(relays)]
         self.config = config
         self.faults = []
-        self.kills = 0
+        self.report = None
         self.exchange = broker.exchange()
-        self.queue = broker.queue(self.exchange, **(queue_arguments or {}))
+        self.queue = broker.queue(self.exchange)
         self.writers = [Writer(writer_url or database.url, self.exchange, f"writer{n}", rate)
                         for n in range(writers)]
 
@@ -81,10 +77,6 @@ class Load:
 
     def sent(self):
         return self.database.statuses().get("sent", 0)
-
-    def kill(self, relay):
-        self.kills += 1
-        relay.kill()
 
     # --- faults ---
 
@@ -127,21 +119,28 @@ class Load:
         """Seconds from the end of the last fault until a row that was committed after its begin
         is settled."""
         fault = self.faults[-1]
-        wait_until(lambda: self._settled_since(fault), timeout, interval=0.05,
+        wait_until(lambda: self.database.is_settled_since(fault.begin, fault.end), timeout,
+                   interval=0.05,
                    what=lambda: f"a row settled after {fault}:\n{self.relays[0].log[-3000:]}")
         seconds = max(0, time.time() - fault.end)
         seen(seconds_to_recover=round(seconds, 1))
         return seconds
 
-    def _settled_since(self, fault):
-        try:
-            return self.database.query(
-                """SELECT 1 FROM message_log WHERE status = 'sent' AND created_at >
-                   to_timestamp(%s) AND updated_at > to_timestamp(%s) LIMIT 1""",
-                [fault.begin, fault.end])
-        except psycopg2.Error:
-            self.database.close()
-            return None
+    @contextlib.contextmanager
+    def stands(self, cpu=None, **how):
+        """The whole life of a load around one fault:
+
+        with load.stands() as fault:
+            …  # breaks something, and repairs it
+
+        Ends with quiet(), recovers() and finish(`how`), whose report stays in `self.report`.
+        """
+        self.start()
+        with self.fault() as fault:
+            yield fault
+        self.quiet(fault, cpu)
+        self.recovers()
+        self.report = self.finish(**how)
 
     # --- the reckoning ---
 
@@ -153,11 +152,12 @@ class Load:
         """A row that the test has committed itself."""
         self.writers[0].committed[message_id] = body_hash(body)
 
-    def finish(self, timeout=120, charged=0, failed=0, stop=True, broker=None, bounded=True,
-               explained=True, forgotten=None):
+    def finish(self, timeout=120, charged=0, failed=0, broker=None, bounded=True,
+               explained=True, forgotten=None, consumer=None):
         """Stops the writers, waits until nothing is left to send, stops the relays, takes all
         messages, and checks. `charged`, `failed`: how many rows are (None: any). `broker`: a
-        fresh connection to where the queue is now. `bounded`: no more duplicates than publishes
+        fresh connection to where the queue is now. `consumer`: who has taken the messages out of
+        it; told to stop when it has one of each. `bounded`: no more duplicates than publishes
         that were interrupted and rows that were adopted, as the relays tell. `explained`: only of
         rows that were unresolved at a fault. `forgotten`: the time from which on the
         database itself may have forgotten commits, as an asynchronous standby does."""
@@ -165,9 +165,10 @@ class Load:
             writer.stop()
         self.drain(timeout)
         for relay in self.relays:
-            if stop and relay.is_running():
+            if relay.is_running():
                 relay.stop()
         report = check(table_of(self.database), self.writers,
+                       self._consumed(consumer) if consumer else
                        received(broker or self.broker, self.queue),
                        [(fault.begin, fault.end) for fault in self.faults],
                        self.config["relay"].get("on_sent") == "delete", forgotten)
@@ -180,35 +181,34 @@ class Load:
             report.unexplained.clear()
         assert report.committed > 0
         assert not report.problems(), (report.problems(), self.faults)
-        if stop and bounded:
+        if bounded:
             assert report.copies <= self._unresolved(), (report.copies, self._unresolved())
         assert charged is None or report.charged == charged, report.attempts
         assert failed is None or len(report.failed) == failed, report.failed
         return report
 
+    def _consumed(self, consumer):
+        committed = {message_id for writer in self.writers for message_id in writer.committed}
+        wait_until(lambda: committed <= consumer.copies().keys(), 60, interval=0.5,
+                   what=lambda: f"{len(committed - consumer.copies().keys())} more messages")
+        consumer.stop()
+        hashes = {delivery.message_id: delivery.hash for delivery in consumer.deliveries}
+        return [(message_id, hashes[message_id]) for message_id, copies in
+                consumer.copies().items() for _ in range(copies)]
+
     def _unresolved(self):
         """Publishes that may have been repeated: those without a verdict when a connection or
-        channel ended, rows taken over from another relay, and what a relay had in hand when it
-        was killed and could not tell any more."""
+        channel ended, and rows taken over from another relay."""
         told = [line for relay in self.relays for line in relay.events()]
         return (sum(line["interrupted"] for line in told if line["event"] == "stopped")
                 + sum(line["rows"] for line in told
-                      if line["event"] == "claim adopted from a dead relay")
-                + self.kills * BATCHES * self.config["relay"]["batch_size"])
+                      if line["event"] == "claim adopted from a dead relay"))
 
     def drain(self, timeout=120):
         """Until no row is left to be sent and no claim is held."""
-        wait_until(self._is_drained, timeout, interval=0.1,
+        wait_until(self.database.is_drained, timeout, interval=0.1,
                    what=lambda: f"nothing left to send: {self.database.statuses()}\n"
                                 f"{self.relays[0].log[-3000:]}")
-
-    def _is_drained(self):
-        try:
-            return not self.database.query("""SELECT 1 FROM message_log WHERE status = 'sending'
-                UNION ALL SELECT 1 FROM message_log_claim LIMIT 1""")
-        except psycopg2.Error:
-            self.database.close()
-            return False
 
     def close(self):
         for writer in self.writers:

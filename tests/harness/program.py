@@ -73,10 +73,10 @@ def yaml(tree, depth=0):
     return "\n".join(lines)
 
 
-def merge(base, changes):
-    """`changes` over `base`, dictionary by dictionary; a None takes the key away."""
+def merge(base, *changes):
+    """Each of `changes` over `base`, dictionary by dictionary; a None takes the key away."""
     result = dict(base)
-    for key, value in changes.items():
+    for key, value in (item for each in changes for item in each.items()):
         if isinstance(value, dict) and isinstance(result.get(key), dict):
             result[key] = merge(result[key], value)
         elif value is None:
@@ -183,6 +183,11 @@ class Relay:
     def resident_bytes(self):
         pages = pathlib.Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
         return int(pages) * os.sysconf("SC_PAGESIZE")
+
+    def peak_bytes(self):
+        """The most that was ever resident."""
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) << 10
 
     def cpu_seconds(self):
         fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text()

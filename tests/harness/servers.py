@@ -1,11 +1,20 @@
 import os
 import pathlib
 import signal
+import socket
 import subprocess
+
+import psycopg2
 
 from .waiting import wait_until
 
 SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "deploy" / "servers.sh"
+
+
+def free_port():
+    """A port that nobody listens on, for a moment at least."""
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        return reserved.getsockname()[1]
 
 
 class Servers:
@@ -93,6 +102,26 @@ class Servers:
         """Arguments for psycopg2.connect()."""
         env = self.env
         return dict(host=env["PGHOST"], port=env["PGPORT"], user=env["PGUSER"], dbname=database)
+
+    def as_superuser(self, *statements, database="postgres"):
+        """Each in a transaction of its own; returns the value of the last, if it has one."""
+        connection = psycopg2.connect(**self.superuser(database))
+        connection.autocommit = True
+        try:
+            with connection.cursor() as cursor:
+                for statement in statements:
+                    cursor.execute(statement)
+                return cursor.fetchone()[0] if cursor.description else None
+        finally:
+            connection.close()
+
+    def set_read_only(self, is_read_only):
+        """PostgreSQL, in place, for sessions there are and to come."""
+        self.as_superuser(*(["ALTER SYSTEM SET default_transaction_read_only = on"]
+                            if is_read_only else
+                            ["SET default_transaction_read_only = off",
+                             "ALTER SYSTEM RESET default_transaction_read_only"]),
+                          "SELECT pg_reload_conf()")
 
     def database_url(self, database):
         """As the role `outbox`, over TCP with a password."""

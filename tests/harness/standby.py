@@ -1,5 +1,3 @@
-import psycopg2
-
 from .servers import Servers
 from .waiting import wait_until
 
@@ -26,24 +24,11 @@ class Standby(Servers):
 
     def promote(self):
         """Returns when it takes writes."""
-        assert self._superuser("SELECT pg_promote(true, 60)")
+        assert self.as_superuser("SELECT pg_promote(true, 60)")
 
     def wait_until_caught_up(self, timeout=30):
         """Everything that the primary has written so far is replayed here."""
-        position = _value(self.primary, "SELECT pg_current_wal_flush_lsn()::text")
-        wait_until(lambda: self._superuser(
+        position = self.primary.as_superuser("SELECT pg_current_wal_flush_lsn()::text")
+        wait_until(lambda: self.as_superuser(
             f"SELECT coalesce(pg_last_wal_replay_lsn() >= '{position}', false)"), timeout,
             what=f"the standby at {position}")
-
-    def _superuser(self, statement):
-        return _value(self, statement)
-
-def _value(servers, statement):
-    connection = psycopg2.connect(**servers.superuser())
-    connection.autocommit = True
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
-            return cursor.fetchone()[0]
-    finally:
-        connection.close()

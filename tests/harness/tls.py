@@ -3,11 +3,9 @@
 import contextlib
 import pathlib
 import shutil
-import socket
 import subprocess
 
-import psycopg2
-
+from .servers import free_port
 from .waiting import wait_until
 
 
@@ -44,11 +42,6 @@ class Authority:
 
 
 _NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        return reserved.getsockname()[1]
 
 
 class RabbitListeners:
@@ -117,24 +110,12 @@ class PostgresTls:
     def _alter(self, reset=None, **settings):
         """Returns when new sessions get them."""
         before = self._loaded_at()
-        connection = self._connect()
-        with contextlib.closing(connection):
-            cursor = connection.cursor()
-            if reset:
-                cursor.execute("ALTER SYSTEM RESET ALL")
-            for name, value in settings.items():
-                cursor.execute(f"ALTER SYSTEM SET {name} = %s", [value])
-            cursor.execute("SELECT pg_reload_conf()")
+        self.servers.as_superuser(
+            *(["ALTER SYSTEM RESET ALL"] if reset else []),
+            *(f"ALTER SYSTEM SET {name} = '{value}'" for name, value in settings.items()),
+            "SELECT pg_reload_conf()")
         wait_until(lambda: self._loaded_at() > before, what="the reload of PostgreSQL")
 
     def _loaded_at(self):
         """A new session has the postmaster's own time of the last reload."""
-        with contextlib.closing(self._connect()) as connection:
-            cursor = connection.cursor()
-            cursor.execute("SELECT pg_conf_load_time()")
-            return cursor.fetchone()[0]
-
-    def _connect(self):
-        connection = psycopg2.connect(**self.servers.superuser())
-        connection.autocommit = True
-        return connection
+        return self.servers.as_superuser("SELECT pg_conf_load_time()")

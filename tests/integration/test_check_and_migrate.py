@@ -53,7 +53,7 @@ def test_check_changes_nothing(database, broker, relay):
     before = database.query("SELECT * FROM message_log")
     relay.run("check")
     assert database.query("SELECT * FROM message_log") == before
-    assert database.value("SELECT count(*) FROM message_log_claim") == 0
+    assert database.claims() == 0
 
 
 # --- check: the database ---------------------------------------------------------------------
@@ -357,13 +357,13 @@ def roles(servers, database, make_relay):
 
     def login(group):
         name = f"{database.name}_{group}"
-        database._as_superuser(f"CREATE ROLE {name} LOGIN PASSWORD 'x' IN ROLE {group}")
+        database.as_superuser(f"CREATE ROLE {name} LOGIN PASSWORD 'x' IN ROLE {group}")
         logins.append(name)
         return database.url.replace(servers.database_login, f"{name}:x")
 
     yield login
     for name in logins:
-        database._as_superuser(f"DROP ROLE {name}")
+        database.as_superuser(f"DROP ROLE {name}")
 
 
 def run_as(url, statement, arguments=None):

@@ -2,9 +2,7 @@
 
 import collections
 import concurrent.futures
-import pathlib
 import random
-import re
 
 import psycopg2.extras
 import pytest
@@ -91,6 +89,8 @@ def shown_properties(message):
             if value is not None and key != "headers"}
 
 
+@pytest.mark.scenario(fault="none: 2000 rows of every sort",
+                      expected="each once, in order, byte for byte")
 def test_2000_mixed_rows_arrive_in_order_byte_for_byte_and_once(database, broker, relay):
     exchange = broker.exchange(kind="fanout")
     queue = broker.queue(exchange)
@@ -181,6 +181,8 @@ def test_a_generated_message_id_arrives_with_the_message(database, broker, relay
 # --- settings --------------------------------------------------------------------------------
 
 
+@pytest.mark.scenario(fault="none: relay.on_sent: delete, and a row that is refused",
+                      expected="sent rows go, the failed one stays")
 def test_with_on_sent_delete_sent_rows_go_and_refused_rows_stay(database, broker, relay):
     exchange = broker.exchange()
     queue = broker.queue(exchange, "good")
@@ -270,6 +272,8 @@ def test_a_row_that_the_application_marked_sent_in_time_is_never_published(
     assert [m.body for m in broker.drain(queue)] == [b"%d" % n for n in range(10, 20)]
 
 
+@pytest.mark.scenario(fault="the application marks a row sent while it is in flight; it is nacked",
+                      expected="the row is left as it is")
 def test_a_row_that_is_marked_sent_after_its_claim_is_left_as_it_is(database, make_relay):
     with Peer() as peer:
         relay = make_relay(quick_config(database.url, peer.url))
@@ -309,19 +313,12 @@ def test_rows_scheduled_in_reverse_leave_in_the_order_in_which_they_are_due(
     relay.stop()
 
 
-def sleeping(database):
-    """Does a relay hold the bell?"""
-    return database.value("""SELECT count(*) FROM pg_locks
-        WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND objid = 0 AND granted
-          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())""")
-
-
 def test_the_doorbell_wakes_a_sleeping_relay(database, broker, relay):
     queue = broker.queue()
     relay.configure(merge(relay.config, AN_HOUR))
     relay.start()
     for n in range(20):
-        wait_until(lambda: sleeping(database), what="a sleeping relay")
+        wait_until(database.is_slept_on, what="a sleeping relay")
         database.insert("", queue, b"%d" % n)
         broker.wait_for_count(queue, n + 1)
     relay.stop()
@@ -340,7 +337,7 @@ def test_the_doorbell_is_heard_when_several_commit_at_once(database, broker, rel
     writers = [database.connect() for _ in range(4)]
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         for n in range(10):
-            wait_until(lambda: sleeping(database), what="a sleeping relay")
+            wait_until(database.is_slept_on, what="a sleeping relay")
             list(pool.map(write, writers))
             broker.wait_for_count(queue, 20 * (n + 1))
     for connection in writers:
@@ -354,7 +351,7 @@ def test_a_row_arrives_when_the_relay_that_slept_on_the_bell_has_died(
     relays = [make_relay(quick_config(database.url, broker.url)).start() for _ in range(2)]
     for relay in relays:
         relay.wait_for("connected", side="broker")
-    wait_until(lambda: sleeping(database), what="a sleeping relay")
+    wait_until(database.is_slept_on, what="a sleeping relay")
     relays[0].kill()
     database.insert("", queue)
     broker.wait_for_count(queue, 1)
@@ -369,7 +366,7 @@ def test_poll_mode_works_without_the_trigger(database, broker, relay):
     relay.wait_for("connected", side="broker")
     database.insert("", queue)
     broker.wait_for_count(queue, 1)
-    assert sleeping(database) == 0
+    assert not database.is_slept_on()
     relay.stop()
 
 
@@ -447,8 +444,7 @@ def test_100000_rows_of_1_kib_need_less_than_16_mib_of_memory(
 
     def all_sent():
         nonlocal peak
-        status = pathlib.Path(f"/proc/{release_relay.process.pid}/status").read_text()
-        peak = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
+        peak = release_relay.peak_bytes()
         return database.statuses() == {"sent": 100000}
 
     wait_until(all_sent, 60, what="100,000 rows sent", interval=0.2)

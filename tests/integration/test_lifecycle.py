@@ -19,10 +19,6 @@ DEAD = "127.0.0.1:1"  # nobody listens on this port
 CANARY = "c4nary-in-the-mine"
 
 
-def claims(database):
-    return database.value("SELECT count(*) FROM message_log_claim")
-
-
 def lines(text):
     return [parse_line(line) for line in text.splitlines()]
 
@@ -47,7 +43,7 @@ def test_a_signal_waits_for_what_is_in_flight_and_exits_0(database, make_relay, 
         assert relay.wait() == 0
         assert database.statuses() == {"sent": 5, "sending": 1}
         assert len(peer.published) == 5
-        assert claims(database) == 0
+        assert database.claims() == 0
 
 
 @pytest.mark.scenario(7, fault="SIGTERM under load, again and again")
@@ -63,7 +59,7 @@ def test_a_signal_under_load_loses_and_repeats_nothing(database, broker, make_re
         wait_until(lambda: database.statuses().get("sent", 0) >= min(sent + 1000, 5000),
                    what="a thousand more")
         assert relay.stop() == 0
-        assert claims(database) == 0
+        assert database.claims() == 0
         starts += 1
     assert starts >= 2
     ids = [m.message_id for m in broker.drain(queue)]
@@ -83,7 +79,7 @@ def test_a_signal_while_the_broker_blocks_ends_in_time_and_gives_the_claim_back(
         assert relay.wait(10) == 0
         assert database.statuses() == {"sending": 5}
         assert database.attempts() == {0: 5}
-        assert claims(database) == 0
+        assert database.claims() == 0
 
 
 def test_a_signal_while_both_sides_are_down_ends_the_process(make_relay):
@@ -202,7 +198,7 @@ def test_until_empty_exits_69_when_the_broker_cannot_be_reached(database, make_r
     database.insert()
     assert relay.run_until_empty(check=69) == 69
     assert database.statuses() == {"sending": 1}
-    assert claims(database) == 0
+    assert database.claims() == 0
 
 
 def test_until_empty_exits_69_when_the_database_cannot_be_reached(broker, make_relay):

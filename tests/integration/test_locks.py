@@ -18,10 +18,6 @@ def lock(database, ids):
     return session
 
 
-def claims(database):
-    return database.value("SELECT count(*) FROM message_log_claim")
-
-
 def test_a_row_locked_by_another_session_holds_up_no_other_row(database, broker, relay):
     queue = broker.queue()
     database.insert_many(50, routing_key=queue)
@@ -35,7 +31,7 @@ def test_a_row_locked_by_another_session_holds_up_no_other_row(database, broker,
     session.commit()
     database.wait_for_statuses(sent=70)
     relay.stop()
-    assert claims(database) == 0
+    assert database.claims() == 0
     received = [message.message_id for message in broker.drain(queue, 70)]
     assert len(received) == len(set(received)) == 70
 
@@ -53,7 +49,7 @@ def test_a_locked_row_that_its_application_marks_sent_is_let_go(database, broker
     session.commit()
     database.wait_for_statuses(sent=5)
     relay.stop()
-    assert claims(database) == 0
+    assert database.claims() == 0
 
 
 def test_a_locked_row_that_was_refused_is_charged_once_the_lock_is_gone(database, broker, relay):

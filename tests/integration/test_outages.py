@@ -5,25 +5,47 @@ import collections
 import contextlib
 import os
 import signal
-import socket
 import time
 
-import psycopg2
 import pytest
 
-from harness import DEAD, SHORT, merge, quick_config, seen, wait_until
+from harness import DEAD, SHORT, free_port, merge, quick_config, seen, wait_until
 from harness.peer import Peer
 
 
+class Way:
+    """A relay with short timeouts, and rows that go through it to one queue."""
+
+    def __init__(self, database, broker, make_relay, *changes):
+        config = merge(quick_config(database.url, broker.url), SHORT, *changes)
+        self.database, self.broker, self.config = database, broker, config
+        self.relay = make_relay(config)
+        self.exchange = broker.exchange()
+        self.queue = broker.queue(self.exchange)
+        self.inserted = 0
+
+    def insert(self, count):
+        self.database.insert_many(count, self.exchange)
+        self.inserted += count
+
+    def begin(self, count, sent=1):
+        """Returns when so many of them are sent."""
+        self.insert(count)
+        self.relay.start()
+        wait_for_some(self.database, sent)
+
+    def end(self, broker=None):
+        """Every row is sent, none was charged, each is in the queue; returns how often."""
+        arrived = check_all_arrived(self.database, broker or self.broker, self.queue,
+                                    self.inserted)
+        self.relay.stop()
+        return arrived
+
+
 @pytest.fixture
-def relay_between(make_relay):
-    """relay_between(database, broker, changes…): with short timeouts."""
-    def make(database, broker, *changes):
-        config = merge(quick_config(database.url, broker.url), SHORT)
-        for change in changes:
-            config = merge(config, change)
-        return make_relay(config)
-    return make
+def way(make_relay):
+    """way(database, broker, changes…)"""
+    return lambda database, broker, *changes: Way(database, broker, make_relay, *changes)
 
 
 @contextlib.contextmanager
@@ -54,7 +76,7 @@ def check_all_arrived(database, broker, queue, count, timeout=40):
     """Every row sent, none charged, and each in the queue."""
     database.wait_for_statuses(sent=count, timeout=timeout)
     assert database.attempts() == {0: count}
-    wait_until(lambda: database.value("SELECT count(*) FROM message_log_claim") == 0,
+    wait_until(lambda: database.claims() == 0,
                what="no claim left")
     arrived = collections.Counter(m.message_id for m in broker.drain(queue))
     seen(lost=count - len(arrived), duplicates=sum(arrived.values()) - len(arrived), charged=0)
@@ -73,224 +95,167 @@ def tries(database):
 @pytest.mark.parametrize("how", [
     pytest.param("restarted", marks=pytest.mark.scenario(21)),
     pytest.param("killed", marks=pytest.mark.scenario(22))])
-def test_postgres_is(spare_postgres, spare_database, broker, relay_between, how):
-    exchange = broker.exchange()
-    queue = broker.queue(exchange)
-    relay = relay_between(spare_database, broker)
-    spare_database.insert_many(3000, exchange)
-    relay.start()
-    wait_for_some(spare_database, 100)
-    with few_lines(relay):
+def test_postgres_is(spare_postgres, spare_database, broker, way, how):
+    way = way(spare_database, broker)
+    way.begin(3000, sent=100)
+    with few_lines(way.relay):
         if how == "killed":
             spare_postgres.kill("postgres")
         else:
             spare_postgres.stop("postgres")
-        relay.wait_for("disconnected", side="database")
+        way.relay.wait_for("disconnected", side="database")
         spare_postgres.start("postgres")
         spare_database.close()
-        relay.wait_for("connected", side="database", count=2)
-    spare_database.insert_many(100, exchange)
-    check_all_arrived(spare_database, broker, queue, 3100)
-    relay.stop()
+        way.relay.wait_for("connected", side="database", count=2)
+    way.insert(100)
+    way.end()
 
 
 @pytest.mark.scenario(23)
-def test_postgres_is_down_at_the_start(spare_postgres, spare_database, broker, relay_between):
-    exchange = broker.exchange()
-    queue = broker.queue(exchange)
-    relay = relay_between(spare_database, broker)
-    spare_database.insert_many(10, exchange)
+def test_postgres_is_down_at_the_start(spare_postgres, spare_database, broker, way):
+    way = way(spare_database, broker)
+    way.insert(10)
     spare_database.close()
     spare_postgres.stop("postgres")
-    relay.start()
-    with few_lines(relay):
-        relay.wait_for("cannot connect", side="database")
+    way.relay.start()
+    with few_lines(way.relay):
+        way.relay.wait_for("cannot connect", side="database")
         spare_postgres.start("postgres")
-        relay.wait_for("connected", side="database")
-    check_all_arrived(spare_database, broker, queue, 10)
-    relay.stop()
+        way.relay.wait_for("connected", side="database")
+    way.end()
 
 
 @pytest.mark.scenario(25)
-def test_postgres_turns_read_only_and_back(spare_postgres, spare_database, broker, relay_between):
-    exchange = broker.exchange()
-    queue = broker.queue(exchange)
-    relay = relay_between(spare_database, broker)
-    spare_database.insert_many(10, exchange)
-    relay.start()
-    spare_database.wait_for_statuses(sent=10)
+def test_postgres_turns_read_only_and_back(spare_postgres, spare_database, broker, way):
+    way = way(spare_database, broker)
+    way.begin(10, sent=10)
     # Due when writing is forbidden: a relay with nothing to do would not notice.
     spare_database.query("""INSERT INTO message_log (exchange, payload, next_retry)
-                            VALUES (%s, '', now() + interval '1s')""", [exchange])
-    set_read_only(spare_postgres, "on")
+                            VALUES (%s, '', now() + interval '1s')""", [way.exchange])
+    way.inserted += 1
+    spare_postgres.set_read_only(True)
     try:
-        with few_lines(relay):
-            relay.wait_for("cannot connect", side="database")
+        with few_lines(way.relay):
+            way.relay.wait_for("cannot connect", side="database")
             assert spare_database.statuses() == {"sent": 10, "sending": 1}
     finally:
-        set_read_only(spare_postgres, "off")
-    relay.wait_for("connected", side="database", count=2)
-    check_all_arrived(spare_database, broker, queue, 11)
-    relay.stop()
-
-
-def set_read_only(servers, value):
-    connection = psycopg2.connect(**servers.superuser())
-    connection.autocommit = True
-    cursor = connection.cursor()
-    cursor.execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}")
-    cursor.execute("SELECT pg_reload_conf()")
-    connection.close()
-
-
-def relay_backends(database):
-    return [row["pid"] for row in database.query(
-        """SELECT pid FROM pg_stat_activity
-            WHERE datname = current_database() AND application_name LIKE 'outbox-relay%'""")]
+        spare_postgres.set_read_only(False)
+    way.relay.wait_for("connected", side="database", count=2)
+    way.end()
 
 
 @pytest.mark.scenario(26)
-def test_sessions_of_the_relay_are_terminated_again_and_again(database, broker, relay_between):
-    exchange = broker.exchange()
-    queue = broker.queue(exchange)
-    relay = relay_between(database, broker)
-    database.insert_many(5000, exchange)
-    relay.start()
-    relay.wait_for("connected", side="database")
+def test_sessions_of_the_relay_are_terminated_again_and_again(database, broker, way):
+    way = way(database, broker)
+    way.insert(5000)
+    way.relay.start()
+    way.relay.wait_for("connected", side="database")
     for _ in range(6):
         before = tries(database)
-        for pid in wait_until(lambda: relay_backends(database), what="a session"):
-            database.query("SELECT pg_terminate_backend(%s)", [pid])
+        wait_until(database.relay_sessions, what="a session")
+        database.terminate_relay_sessions()
         wait_until(lambda: tries(database) > before, what="another session")
-        database.insert_many(100, exchange)
-    check_all_arrived(database, broker, queue, 5600)
-    relay.stop()
+        way.insert(100)
+    way.end()
 
 
 @pytest.mark.scenario(37, fault="the server's process of the session is frozen")
-def test_the_session_of_the_relay_hangs(database, broker, relay_between):
+def test_the_session_of_the_relay_hangs(database, broker, way):
     """As behind a network that has forgotten the connection: nothing answers, nothing closes."""
-    exchange = broker.exchange()
-    queue = broker.queue(exchange)
-    relay = relay_between(database, broker, {"database": {"statement_timeout": "1s"}})
-    database.insert_many(10, exchange)
-    relay.start()
-    database.wait_for_statuses(sent=10)
-    (pid,) = relay_backends(database)
+    way = way(database, broker, {"database": {"statement_timeout": "1s"}})
+    way.begin(10, sent=10)
+    (pid,) = database.relay_sessions()
     os.kill(pid, signal.SIGSTOP)
     try:
-        database.insert_many(10, exchange)
-        with few_lines(relay):
-            relay.wait_for("disconnected", side="database")
-        check_all_arrived(database, broker, queue, 20)
+        way.insert(10)
+        with few_lines(way.relay):
+            way.relay.wait_for("disconnected", side="database")
+        way.end()
     finally:
         os.kill(pid, signal.SIGCONT)
-    relay.stop()
 
 
 @pytest.mark.scenario(27)
-def test_the_table_is_locked_for_longer_than_lock_timeout(database, broker, relay_between):
-    exchange = broker.exchange()
-    queue = broker.queue(exchange)
-    relay = relay_between(database, broker)
-    database.insert_many(2000, exchange)
-    relay.start()
-    wait_for_some(database)
+def test_the_table_is_locked_for_longer_than_lock_timeout(database, broker, way):
+    way = way(database, broker)
+    way.begin(2000)
     other = database.connect()
-    with few_lines(relay):
+    with few_lines(way.relay):
         other.cursor().execute("LOCK TABLE message_log IN ACCESS EXCLUSIVE MODE")
         before = tries(database)
         wait_until(lambda: tries(database) >= before + 3, what="three tries")
     other.rollback()
     other.close()
-    arrived = check_all_arrived(database, broker, queue, 2000)
-    assert set(arrived.values()) == {1}  # what was confirmed is kept in memory and settled
-    relay.stop()
+    # What was confirmed is kept in memory and settled.
+    assert set(way.end().values()) == {1}
 
 
 @pytest.mark.scenario(31)
 def test_a_revoked_right_leads_to_no_duplicates_however_often_it_is_tried(
-        database, broker, relay_between):
-    exchange = broker.exchange()
-    queue = broker.queue(exchange)
-    relay = relay_between(database, broker)
-    database.insert_many(2000, exchange)
-    relay.start()
-    wait_for_some(database)
-    with few_lines(relay):
+        database, broker, way):
+    way = way(database, broker)
+    way.begin(2000)
+    with few_lines(way.relay):
         database.query("REVOKE UPDATE ON message_log FROM outbox")
         before = tries(database)
         wait_until(lambda: tries(database) >= before + 3, what="three tries")
-        assert "permission denied" in relay.wait_for("disconnected", side="database")["error"]
+        assert "permission denied" in way.relay.wait_for("disconnected", side="database")["error"]
     database.query("GRANT UPDATE ON message_log TO outbox")
-    arrived = check_all_arrived(database, broker, queue, 2000)
-    assert set(arrived.values()) == {1}
-    relay.stop()
+    assert set(way.end().values()) == {1}
 
 
 @pytest.mark.scenario(29)
-def test_the_table_is_missing_for_a_while(database, broker, relay_between):
-    exchange = broker.exchange()
-    queue = broker.queue(exchange)
-    relay = relay_between(database, broker)
-    database.insert_many(10, exchange)
+def test_the_table_is_missing_for_a_while(database, broker, way):
+    way = way(database, broker)
+    way.insert(10)
     database.query("ALTER TABLE message_log RENAME TO elsewhere")
-    relay.start()
-    with few_lines(relay):
-        line = relay.wait_for("cannot connect", side="database")
+    way.relay.start()
+    with few_lines(way.relay):
+        line = way.relay.wait_for("cannot connect", side="database")
         assert "message_log" in line["error"]
         database.query("ALTER TABLE elsewhere RENAME TO message_log")
-        relay.wait_for("connected", side="database")
-    check_all_arrived(database, broker, queue, 10)
-    relay.stop()
+        way.relay.wait_for("connected", side="database")
+    way.end()
 
 
 @pytest.mark.scenario(
     fault="the first of two PostgreSQL hosts is dead",
     expected="goes to the second")
-def test_the_first_of_two_postgres_hosts_is_dead(database, broker, relay_between):
-    queue = broker.queue()
+def test_the_first_of_two_postgres_hosts_is_dead(database, broker, way):
     port = database.servers.env["PGPORT"]
-    relay = relay_between(database, broker, {"database": {
+    way = way(database, broker, {"database": {
         "url": f"postgresql://{database.servers.database_login}@{DEAD},127.0.0.1:{port}"
                f"/{database.name}"}})
-    database.insert("", queue)
-    relay.run_until_empty()
-    check_all_arrived(database, broker, queue, 1)
+    way.begin(1)
+    way.end()
 
 
 # --- RabbitMQ --------------------------------------------------------------------------------
 
 
 @pytest.mark.scenario(43)
-def test_rabbitmq_is_restarted(spare_rabbitmq, database, spare_broker, relay_between):
-    exchange = spare_broker.exchange()
-    queue = spare_broker.queue(exchange)
-    relay = relay_between(database, spare_broker)
-    database.insert_many(3000, exchange)
-    relay.start()
-    wait_for_some(database, 100)
+def test_rabbitmq_is_restarted(spare_rabbitmq, database, spare_broker, way):
+    way = way(database, spare_broker)
+    way.begin(3000, sent=100)
     spare_rabbitmq.stop("rabbitmq")
-    with few_lines(relay):
-        relay.wait_for("cannot connect", side="broker")
-        database.insert_many(100, exchange)
+    with few_lines(way.relay):
+        way.relay.wait_for("cannot connect", side="broker")
+        way.insert(100)
         spare_rabbitmq.start("rabbitmq")
-        relay.wait_for("connected", side="broker", count=2)
-    check_all_arrived(database, spare_broker.reconnected(), queue, 3100)
-    relay.stop()
+        way.relay.wait_for("connected", side="broker", count=2)
+    way.end(spare_broker.reconnected())
 
 
 @pytest.mark.scenario(43, fault="not started yet", expected="waits, backing off; claims nothing")
 def test_the_broker_is_down_at_the_start(database, make_relay):
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        port = reserved.getsockname()[1]
+    port = free_port()
     relay = make_relay(merge(quick_config(database.url, f"amqp://127.0.0.1:{port}"), SHORT))
     database.insert_many(10)
     relay.start()
     with few_lines(relay):
         relay.wait_for("cannot connect", side="broker")
         relay.wait_for("connected", side="database")
-        assert database.value("SELECT count(*) FROM message_log_claim") == 0
+        assert database.claims() == 0
         with Peer(lambda publish: publish.ack(), port) as peer:
             database.wait_for_statuses(sent=10)
             assert len(peer.published) == 10
@@ -299,31 +264,25 @@ def test_the_broker_is_down_at_the_start(database, make_relay):
 
 
 @pytest.mark.scenario(48, fault="frozen until it is noticed")
-def test_rabbitmq_is_frozen(spare_rabbitmq, database, spare_broker, relay_between):
-    exchange = spare_broker.exchange()
-    queue = spare_broker.queue(exchange)
-    relay = relay_between(database, spare_broker)
-    database.insert_many(3000, exchange)
-    relay.start()
-    wait_for_some(database, 100)
+def test_rabbitmq_is_frozen(spare_rabbitmq, database, spare_broker, way):
+    way = way(database, spare_broker)
+    way.begin(3000, sent=100)
     spare_rabbitmq.pause("rabbitmq")
-    with few_lines(relay):
-        relay.wait_for("disconnected", side="broker")
-        relay.wait_for("cannot connect", side="broker")
+    with few_lines(way.relay):
+        way.relay.wait_for("disconnected", side="broker")
+        way.relay.wait_for("cannot connect", side="broker")
     spare_rabbitmq.resume("rabbitmq")
-    check_all_arrived(database, spare_broker, queue, 3000)
-    relay.stop()
+    way.end()
 
 
 @pytest.mark.scenario(45)
-def test_rabbitmq_raises_its_memory_alarm(spare_rabbitmq, database, spare_broker, relay_between):
-    queue = spare_broker.queue()
-    relay = relay_between(database, spare_broker, {"broker": {"confirm_timeout": "1s"}})
-    relay.start()
+def test_rabbitmq_raises_its_memory_alarm(spare_rabbitmq, database, spare_broker, way):
+    way = way(database, spare_broker, {"broker": {"confirm_timeout": "1s"}})
+    relay = way.relay.start()
     relay.wait_for("connected", side="broker")
     spare_rabbitmq.rabbitmqctl("set_vm_memory_high_watermark", "0")
     try:
-        database.insert_many(100, "", queue)
+        way.insert(100)
         with few_lines(relay):
             relay.wait_for("broker blocks publishing")
             assert database.statuses() == {"sending": 100}
@@ -331,36 +290,28 @@ def test_rabbitmq_raises_its_memory_alarm(spare_rabbitmq, database, spare_broker
     finally:
         spare_rabbitmq.rabbitmqctl("set_vm_memory_high_watermark", "0.4")
     relay.wait_for("broker takes messages again")
-    arrived = check_all_arrived(database, spare_broker, queue, 100)
-    assert set(arrived.values()) == {1}
+    assert set(way.end().values()) == {1}
     assert not relay.events("disconnected")
-    relay.stop()
 
 
 @pytest.mark.scenario(60)
-def test_rabbitmq_closes_all_connections(spare_rabbitmq, database, spare_broker, relay_between):
-    exchange = spare_broker.exchange()
-    queue = spare_broker.queue(exchange)
-    relay = relay_between(database, spare_broker)
-    relay.start()
-    relay.wait_for("connected", side="broker")
-    database.insert_many(3000, exchange)
+def test_rabbitmq_closes_all_connections(spare_rabbitmq, database, spare_broker, way):
+    way = way(database, spare_broker)
+    way.relay.start()
+    way.relay.wait_for("connected", side="broker")
+    way.insert(3000)
     spare_rabbitmq.rabbitmqctl("close_all_connections", "maintenance")
-    line = relay.wait_for("disconnected", side="broker")
+    line = way.relay.wait_for("disconnected", side="broker")
     assert "320" in line["error"] and "maintenance" in line["error"]
-    database.insert_many(100, exchange)
-    check_all_arrived(database, spare_broker.reconnected(), queue, 3100)
-    relay.stop()
+    way.insert(100)
+    way.end(spare_broker.reconnected())
 
 
 @pytest.mark.scenario(fault="the first of two RabbitMQ URLs is dead", expected="goes to the second")
-def test_the_first_of_two_rabbitmq_urls_is_dead(database, broker, relay_between):
-    queue = broker.queue()
-    relay = relay_between(database, broker,
-                          {"broker": {"urls": [f"amqp://{DEAD}", broker.url]}})
-    database.insert("", queue)
-    relay.run_until_empty()
-    check_all_arrived(database, broker, queue, 1)
+def test_the_first_of_two_rabbitmq_urls_is_dead(database, broker, way):
+    way = way(database, broker, {"broker": {"urls": [f"amqp://{DEAD}", broker.url]}})
+    way.begin(1)
+    way.end()
 
 
 # --- both ------------------------------------------------------------------------------------
@@ -368,27 +319,24 @@ def test_the_first_of_two_rabbitmq_urls_is_dead(database, broker, relay_between)
 
 @pytest.mark.scenario(44, fault="kill -9 of RabbitMQ, PostgreSQL and one of two relays")
 def test_rabbitmq_postgres_and_one_of_two_relays_are_killed(
-        spare_postgres, spare_rabbitmq, spare_database, spare_broker, relay_between):
+        spare_postgres, spare_rabbitmq, spare_database, spare_broker, way, make_relay):
     # Not a quorum queue: one of RabbitMQ 3.10.8 that is younger than some minutes finds no
     # leader after a kill -9 of its only node, and confirms nothing any more.
-    exchange = spare_broker.exchange()
-    queue = spare_broker.queue(exchange)
-    relays = [relay_between(spare_database, spare_broker) for _ in range(2)]
-    spare_database.insert_many(3000, exchange)
-    for relay in relays:
+    way = way(spare_database, spare_broker)
+    other = make_relay(way.config)
+    way.insert(3000)
+    for relay in (way.relay, other):
         relay.start()
-    for relay in relays:
+    for relay in (way.relay, other):
         relay.wait_for("connected", side="broker")
     wait_for_some(spare_database, 100)
     spare_rabbitmq.kill("rabbitmq")
-    relays[0].kill()
+    other.kill()
     spare_postgres.kill("postgres")
-    relay = relays[1]
-    with few_lines(relay):
-        relay.wait_for("cannot connect", side="broker")
+    with few_lines(way.relay):
+        way.relay.wait_for("cannot connect", side="broker")
         spare_postgres.start("postgres")
         spare_database.close()
         spare_rabbitmq.start("rabbitmq")
-        relay.wait_for("connected", side="broker", count=2)
-    check_all_arrived(spare_database, spare_broker.reconnected(), queue, 3000)
-    relay.stop()
+        way.relay.wait_for("connected", side="broker", count=2)
+    way.end(spare_broker.reconnected())
