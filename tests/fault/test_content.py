@@ -63,7 +63,7 @@ def test_a_routing_key_of_any_bytes_harms_nobody(servers, broker, make_relay):
                        "VALUES (%s, E'\\xff\\xfe', '2')", [exchange])
         database.insert(exchange, "after", b"3")
         relay.run_until_empty()
-        assert database.statuses() == {"sent": 3}
+        assert database.statuses() == {"sent": 3} and database.attempts() == {0: 3}
         keys = [message.routing_key for message in broker.drain(queue)]
         assert keys[0] == "before" and keys[2] == "after"
         assert keys[1] in (b"\xff\xfe", "\udcff\udcfe", "\ufffd\ufffd")
@@ -133,7 +133,6 @@ def test_a_row_that_always_kills_the_connection_fails_alone(database, make_relay
 
 
 # --- configuration files ---------------------------------------------------------------------
-
 
 
 # What the file holds -> where it is refused, or None.
