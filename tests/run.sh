@@ -194,6 +194,7 @@ fault() {
 all_faults() {
     title "all fault scenarios"
     workers=
+    [ $# -gt 0 ] || set -- --anew
     against_servers 7200 --results -m "scenario or quick or harness" tests/fault tests/integration "$@"
 }
 

@@ -80,8 +80,7 @@ class World:
 
     def look_at_the_corpse(self):
         # What had been sent to the database is still carried out.
-        wait_until(lambda: self.database.value("""SELECT count(*) = 0 FROM pg_stat_activity
-            WHERE datname = current_database() AND application_name LIKE 'outbox-relay%'"""),
+        wait_until(lambda: not self.database.relay_sessions(),
                    what="the end of the dead relay's session")
         self.unresolved |= {row["message_id"] for row in self.database.query(
             """SELECT message_id FROM message_log
@@ -93,16 +92,12 @@ class World:
 
     # --- the end ---
 
-    def is_settled(self):
-        return not self.database.query("""SELECT 1 FROM message_log WHERE status = 'sending'
-            UNION ALL SELECT 1 FROM message_log_claim LIMIT 1""")
-
     def finish(self):
         """A whole relay does the rest. Returns the checker's report, in which all is well."""
         relay = self.make_relay(self.config).start()
         relay.wait_for("connected", side="broker")
         relay.wait_for("connected", side="database")
-        wait_until(self.is_settled, 30, what=lambda: f"an end: {self.database.statuses()}")
+        wait_until(self.database.is_drained, 30, what=lambda: f"an end: {self.database.statuses()}")
         relay.stop()
         rows = {row["message_id"]: row for row in self.database.query("SELECT * FROM message_log")}
         report = check(table_of(self.database),
@@ -173,11 +168,7 @@ def idle(world, case):
 def asleep(world, case):
     """It sleeps, and a row wakes it."""
     def ring(relay):
-        wait_until(lambda: world.database.value(
-            """SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted
-               AND mode = 'ExclusiveLock' AND objid = 0 AND database =
-                   (SELECT oid FROM pg_database WHERE datname = current_database())"""),
-                   what="a sleeping relay")
+        wait_until(world.database.is_slept_on, what="a sleeping relay")
         world.insert(1)
 
     world.dies(case.point, case.hit, meanwhile=ring)
@@ -197,8 +188,7 @@ def without_acks(*actions):
 
 
 def terminate(world, _):
-    world.database.query("""SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-        WHERE datname = current_database() AND application_name LIKE 'outbox-relay%'""")
+    world.database.terminate_relay_sessions()
 
 
 def signals(number):
@@ -370,7 +360,7 @@ def kills(request):
     entries = {}
     yield entries
     if entries and request.config.getoption("--results"):
-        results.update("kills", entries)
+        results.update("kills", entries, request.config.getoption("--anew"))
 
 
 @pytest.fixture
@@ -419,8 +409,9 @@ def test_nobody_is_killed(world):
 # Those that a relay comes to when it finds a dead one's claim, and those that it comes to anyway.
 ADOPTING = ("adopted", "before_name", "name_sent", "named")
 ON_THE_WAY = (
-    "before_adopt", "adopt_sent", "uncommitted", *ADOPTING, "before_publish", "published", "half_frame", "written", "confirm_read", "receipt_taken",
-    "before_settle", "settle_sent", "settled", "before_claim", "claim_sent", "fetch_unsent")
+    "before_adopt", "adopt_sent", "uncommitted", *ADOPTING, "before_publish", "published",
+    "half_frame", "written", "confirm_read", "receipt_taken", "before_settle", "settle_sent",
+    "settled", "before_claim", "claim_sent", "fetch_unsent")
 
 
 @pytest.mark.quick

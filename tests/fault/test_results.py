@@ -1,6 +1,7 @@
 """RESULTS.md says what ran, keeps what did not run, and counts."""
 
-import json
+import pathlib
+import re
 import subprocess
 import sys
 
@@ -54,6 +55,26 @@ def test_every_row_of_the_catalogue_has_a_line_and_a_reason_where_it_was_not_run
     assert "no webhook yet" in line("| 76 |") and "not run" in line("| 76 |")
 
 
+def test_every_promise_names_tests_that_are_there_and_tell_their_verdict():
+    folder = pathlib.Path(results.__file__).resolve().parents[1]
+    # With the decorators above each, among which the marker has to be.
+    sources = "\n".join(file.read_text() for name in ("fault", "integration")
+                        for file in (folder / name).glob("test_*.py"))
+    told = {name: decorators for decorators, name in re.findall(
+        r"\n\n\n((?:[@ )].*\n)*)def (test_\w+)\(", sources)}
+    for promise, tests in results.catalogue.PROMISES.items():
+        assert tests, promise
+        for test in tests:
+            assert "mark.scenario" in told.get(test, "") or "parameters()" in told[test], test
+
+
+def test_a_promise_shows_what_became_of_its_tests():
+    results.update("scenarios", {"a::test_a_row_is_not_sent_before_its_ack": entry(None),
+                                 "a::test_nobody_is_killed": entry(None, "FAILED")})
+    assert "before its ack* (1 held)" in line("| sent means") and "(1 FAILED)" in line("| sent means")
+    assert "(not run)" in line("| nothing committed")
+
+
 def test_sections_are_written_by_their_own_runs(folder):
     results.update("scenarios", {"a::test_x": entry(21)})
     results.update("mutants", {"mark before ack": {"caught by": "x", "verdict": "caught"}})
@@ -98,4 +119,10 @@ from harness.scenario import *
     assert "| 1 |" in line("| 21 |") and "a; b" in line("| 21 |") and "held" in line("| 21 |")
     assert "skipped" in line("| 22 |") and "no way" in line("| 22 |")
     assert "FAILED" in line("|  | F | E |")
-    assert len(json.dumps(results.load("scenarios"))) > 10 and len(results.load("scenarios")) == 3
+    subprocess.run([*pytest_run, "--results", "-k", "fine", str(folder)], check=False,
+                   capture_output=True)
+    assert "no way" in line("| 22 |")  # that was a run of some
+    subprocess.run([*pytest_run, "--results", "--anew", "-k", "not cannot", str(folder)],
+                   check=False, capture_output=True)
+    assert "not run" in line("| 22 |") and "FAILED" in line("|  | F | E |")
+    assert len(results.load("scenarios")) == 2

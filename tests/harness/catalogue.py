@@ -92,18 +92,80 @@ GROUPS = {
         76: ("the webhook hangs", "the relay is not held up"),
         77: ("the webhook drips, redirects, fails", "capped, not followed, tried again"),
         78: ("ten thousand rows fail at once", "one alert an interval"),
-        79: ("HTTP abuse", "refused; bounded"),
-        80: ("the HTTP port is in use", "exit, with a message"),
+        79: ("HTTP abuse", "refused; bounded; others are answered"),
+        80: ("the HTTP port is in use", "exit 69, with a message"),
     },
 }
 
 NUMBERS = {number: row for group in GROUPS.values() for number, row in group.items()}
+
+# What the relay promises, whatever happens -> the tests that would see it broken.
+PROMISES = {
+    "sent means confirmed and routed": (
+        "test_a_row_is_not_sent_before_its_ack", "test_nobody_is_killed"),
+    "nothing committed is lost, whoever is killed when": (
+        "test_a_relay_is_killed_at", "test_postgres_is_killed_under_load_again_and_again",
+        "test_rabbitmq_postgres_and_one_of_two_relays_are_killed"),
+    "only rows without a verdict at a fault come twice": (
+        "test_a_relay_is_killed_at", "test_the_connection_is_reset_at_any_byte"),
+    "three attempts, for what is about that row, then failed with the reason": (
+        "test_an_unroutable_row_fails_after_three_attempts_with_the_reason",
+        "test_a_nacked_row_fails_after_three_attempts"),
+    "outages of any length charge nobody and need no operator": (
+        "test_postgres_is_away_for_two_minutes", "test_rabbitmq_is_down_for_two_minutes",
+        "test_rabbitmq_is_low_on_memory_for_five_minutes"),
+    "unless retry.count_outages says so": (
+        "test_with_count_outages_lost_connections_are_charged_until_the_row_fails",),
+    "one bad row harms nobody else": (
+        "test_among_several_in_flight_only_the_row_that_closed_the_channel_is_charged",
+        "test_a_row_that_always_kills_the_connection_fails_alone"),
+    "every byte arrives as the row has it": (
+        "test_2000_mixed_rows_arrive_in_order_byte_for_byte_and_once",
+        "test_odd_headers_arrive_as_they_are", "test_bodies_around_multiples_of_the_frame_size_"
+        "arrive_whole"),
+    "bounded memory, time, processor and log": (
+        "test_a_backlog_of_a_million_rows", "test_the_way_to_postgres_swallows_everything",
+        "test_a_signal_while_the_broker_blocks_ends_in_time_and_gives_the_claim_back",
+        "test_no_acks_for_a_minute_while_heartbeats_flow"),
+    "sent and failed rows are left alone": (
+        "test_a_row_that_is_not_sending_is_never_published",
+        "test_a_row_that_is_marked_sent_after_its_claim_is_left_as_it_is",
+        "test_with_on_sent_delete_sent_rows_go_and_refused_rows_stay"),
+    "several relays share a table, each row once": (
+        "test_relays_on_one_table_publish_each_row_once", "test_twenty_relays_share_ten_rows"),
+    "ack, no return: sent": ("test_an_acked_row_is_sent_and_charged_nothing",),
+    "returned, then acked: charged": (
+        "test_an_unroutable_row_is_charged_once_and_arrives_when_its_queue_appears",),
+    "nacked: charged": (
+        "test_a_nacked_row_is_charged_once_and_arrives_when_there_is_room",),
+    "channel closed, one row in flight: charged": (
+        "test_a_row_alone_in_flight_is_charged_when_the_broker_closes_the_channel",),
+    "channel closed, several in flight: one at a time again, the guilty one charged": (
+        "test_among_several_in_flight_only_the_row_that_closed_the_channel_is_charged",
+        "test_two_guilty_rows_are_both_found_among_many"),
+    "no confirm for this row while others have theirs: charged": (
+        "test_a_row_without_confirm_while_others_have_theirs_is_charged",),
+    "no confirm for anybody: not charged": (
+        "test_a_row_is_charged_nothing_when_nobody_is_confirmed",),
+    "connection lost, closed, blocked: not charged": (
+        "test_rows_in_flight_are_charged_nothing_when_the_connection_is",
+        "test_a_blocked_connection_charges_nothing_and_is_kept"),
+    "the relay died with the row in its claim: adopted, not charged": (
+        "test_rows_in_the_claim_of_a_killed_relay_are_adopted_and_charged_nothing",),
+    "the relay died while it published exactly this row: charged": (
+        "test_a_row_that_was_published_alone_when_the_relay_died_is_charged",
+        "test_a_row_that_kills_every_relay_fails_after_three_and_its_neighbours_arrive"),
+    "a row that cannot be said on the wire: failed before anything is sent": (
+        "test_rows_that_pass_the_checks_and_cannot_be_published_fail_with_the_reason",),
+    "a destination that refuses row after row is parked and probed": (
+        "test_a_missing_exchange_fails_no_row_and_all_arrive_when_it_is_there",
+        "test_an_exchange_without_bindings_fails_no_row",
+        "test_a_probe_that_is_refused_is_charged_and_leaves_rows_their_last_attempt"),
+}
 
 # Why a row has no scenario (yet).
 ABSENT = {
     76: "no webhook yet: it comes with the operators' side",
     77: "no webhook yet: it comes with the operators' side",
     78: "no alerts yet: they come with the operators' side",
-    79: "no HTTP yet: it comes with the operators' side",
-    80: "no HTTP yet: it comes with the operators' side",
 }

@@ -72,7 +72,8 @@ def write_page():
 def page(sections):
     scenarios = sections.get("scenarios", {})
     parts = ["# Results", "Written by the runs themselves: `make test-fault`, `make mutants`, "
-             "`make soak`. Do not edit.", totals(sections), scenario_tables(scenarios)]
+             "`make soak`. Do not edit.", totals(sections), promises(scenarios),
+             scenario_tables(scenarios)]
     names = [name for name in HEADS if name in sections and name != "scenarios"]
     names += sorted(set(sections) - set(HEADS))
     for name in names:
@@ -99,7 +100,8 @@ def totals(sections):
             ("never committed, but delivered", f"{sum(counts['never committed'])} "
              f"(counted in {len(counts['never committed'])})"),
             ("duplicates", f"{sum(counts['duplicates'])} (counted in "
-             f"{len(counts['duplicates'])}), all of rows unresolved at the fault"),
+             f"{len(counts['duplicates'])}; wherever the checker judges, each of a row that was "
+             "unresolved at the fault)"),
         ]
         times = sorted(counts["seconds to recover"])
         if times:
@@ -117,6 +119,28 @@ def totals(sections):
 
 def _told(verdicts):
     return ", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common())
+
+
+# --- promises --------------------------------------------------------------------------------
+
+
+def promises(scenarios):
+    verdicts = collections.defaultdict(collections.Counter)
+    for key, entry in scenarios.items():
+        verdicts[_function(key)][entry["verdict"]] += 1
+    rows = [(promise, "; ".join(f"*{_words(test)}* ({_told(verdicts[test]) or 'not run'})"
+                                for test in tests))
+            for promise, tests in catalogue.PROMISES.items()]
+    head = ("what is promised", "the tests that would see it broken")
+    return "## The promises\n\n" + _table(head, rows)
+
+
+def _function(key):
+    return key.partition("[")[0].rpartition("::")[2]
+
+
+def _words(test):
+    return test.removeprefix("test_").replace("_", " ")
 
 
 # --- scenarios -------------------------------------------------------------------------------
@@ -160,12 +184,11 @@ def _row(number, name, cases):
     if len(cases) > 1:
         notes.insert(0, f"{len(cases)} cases")
     verdicts = collections.Counter(case["verdict"] for case in cases)
-    test = name.rpartition("::")[2].removeprefix("test_").replace("_", " ")
     return (number or "", cases[0]["fault"], cases[0]["expected"],
             *(total(key) for key in SEEN[:-1]),
             f"{seconds:.1f}" if seconds != "" else "",
             next(iter(verdicts)) if len(verdicts) == 1 else _told(verdicts),
-            "; ".join([*notes, f"*{test}*"]))
+            "; ".join([*notes, f"*{_words(_function(name))}*"]))
 
 
 # --- tables ----------------------------------------------------------------------------------

@@ -6,7 +6,8 @@
 
 and what was seen is told from anywhere below it, by seen(lost=0, duplicates=3). The verdict is
 pytest's own. With `--results` the run brings tests/fault/results and RESULTS.md up to date for
-the scenarios that ran, and for no others; without it nothing is written.
+the scenarios that ran, and for no others (`--anew`: and drops those); without it nothing is
+written.
 """
 
 import pytest
@@ -39,6 +40,8 @@ def seen(**values):
 def pytest_addoption(parser):
     parser.addoption("--results", action="store_true",
                      help="bring tests/fault/RESULTS.md up to date")
+    parser.addoption("--anew", action="store_true",
+                     help="with --results: what is not run is not kept either")
 
 
 def pytest_configure(config):
@@ -99,4 +102,4 @@ def _skip_reason(report):
 def pytest_sessionfinish(session):
     is_worker = hasattr(session.config, "workerinput")
     if session.config.getoption("--results") and _told and not is_worker:
-        results.update("scenarios", _told)
+        results.update("scenarios", _told, session.config.getoption("--anew"))

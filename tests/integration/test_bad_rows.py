@@ -175,6 +175,8 @@ def test_a_thousand_bad_rows_are_a_few_lines_in_the_log(database, broker, relay)
     assert len(lines) <= 20
 
 
+@pytest.mark.scenario(fault="none: rows that are sent or failed",
+                      expected="never published, never changed")
 @pytest.mark.parametrize("status", ["sent", "failed"])
 def test_a_row_that_is_not_sending_is_never_published(database, broker, relay, status):
     queue = broker.queue()

@@ -1,5 +1,7 @@
 """A destination that refuses row after row is parked, so that no bad deploy fails a whole table."""
 
+import pytest
+
 from harness import merge, wait_until
 
 
@@ -14,6 +16,8 @@ def charged(database):
     return database.value("SELECT sum(try_count) FROM message_log")
 
 
+@pytest.mark.scenario(fault="300 rows for an exchange that is missing for a while",
+                      expected="parked: no row fails, others pass; all arrive later")
 def test_a_missing_exchange_fails_no_row_and_all_arrive_when_it_is_there(database, broker, relay):
     good = broker.exchange("good")
     queue = broker.queue(good)
@@ -36,6 +40,8 @@ def test_a_missing_exchange_fails_no_row_and_all_arrive_when_it_is_there(databas
     relay.stop()
 
 
+@pytest.mark.scenario(fault="5000 rows for an exchange that has no binding for a while",
+                      expected="parked: no row fails; all arrive later")
 def test_an_exchange_without_bindings_fails_no_row(database, broker, relay):
     exchange = broker.exchange()
     insert(database, exchange, 5000, key="order.%s")
@@ -50,6 +56,8 @@ def test_an_exchange_without_bindings_fails_no_row(database, broker, relay):
     relay.stop()
 
 
+@pytest.mark.scenario(fault="500 rows with a mistyped routing key",
+                      expected="that key is parked, its exchange is not")
 def test_a_mistyped_key_does_not_hold_up_its_exchange(database, broker, relay):
     exchange = broker.exchange()
     queue = broker.queue(exchange, "order.*")
@@ -63,6 +71,8 @@ def test_a_mistyped_key_does_not_hold_up_its_exchange(database, broker, relay):
     relay.stop()
 
 
+@pytest.mark.scenario(fault="an exchange that stays missing",
+                      expected="probes alone are charged, and no row fails for them")
 def test_a_probe_that_is_refused_is_charged_and_leaves_rows_their_last_attempt(
         database, broker, relay):
     missing = broker.prefix + "missing"
@@ -75,6 +85,8 @@ def test_a_probe_that_is_refused_is_charged_and_leaves_rows_their_last_attempt(
     relay.stop()
 
 
+@pytest.mark.scenario(fault="an exchange that stays missing, and few rows",
+                      expected="they end failed: nobody else can be the probe")
 def test_rows_of_a_parked_destination_end_failed_when_no_other_has_attempts_left(
         database, broker, relay):
     missing = broker.prefix + "missing"
