@@ -299,7 +299,7 @@ def test_a_session_lost_while_a_row_goes_alone_charges_nobody(database, make_rel
         assert not other.events("claim adopted from a dead relay")
         peer.on_publish = lambda publish: publish.ack()
         peer.published[3].ack()
-        database.wait_for_statuses(sent=3, timeout=30)
+        database.wait_for_statuses(sent=3)
         assert database.attempts() == {0: 3}
         seen(charged=0)
 

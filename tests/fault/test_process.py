@@ -166,7 +166,7 @@ def test_without_descriptors_a_relay_says_so_and_waits(database, broker, make_re
     assert busy < 0.05 and len(relay.events()) - lines < 2 * seconds
     assert database.statuses() == {"sending": 1}
     limit_files(relay, 1024)
-    database.wait_for_statuses(sent=1, timeout=30)
+    database.wait_for_statuses(sent=1)
     assert database.attempts() == {0: 1}
     relay.stop()
     ids_in(broker, queue, 1)

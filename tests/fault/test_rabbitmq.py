@@ -319,7 +319,7 @@ def test_names_cannot_be_resolved(by_name, names, side):
     with load.stands(cpu=0.05) as fault:
         names.say("fail")
         proxies[side].reset()
-        line = load.relay.wait_for("cannot connect", side=side, timeout=30)
+        line = load.relay.wait_for("cannot connect", side=side)
         assert "localhost" in line["error"] and "cannot resolve" in line["error"]
         stay(fault, 20)
         names.say("")

@@ -112,8 +112,8 @@ def test_a_password_that_is_wrong_is_not_shown(database, broker, make_relay, tmp
     ways = list(logins(database, broker, secret))
     for config, environment in ways:
         relay = make_relay(merge(config, SHORT), env=environment).start()
-        relay.wait_for("cannot connect", side="database", timeout=30)
-        relay.wait_for("cannot connect", side="broker", timeout=30)
+        relay.wait_for("cannot connect", side="database")
+        relay.wait_for("cannot connect", side="broker")
         secrets.check_arguments(relay.process.pid)
         relay.stop()
         relay.run("check", "--json", check=69)  # looks for the word itself
@@ -149,7 +149,7 @@ def test_strange_servers_do_not_make_us_talk(make_relay):
         config = quick_config(f"postgresql://outbox:{ENCODED}@127.0.0.1:{port}/x",
                               f"amqp://guest:{ENCODED}@127.0.0.1:{port}")
         relay = make_relay(merge(config, SHORT)).start()
-        relay.wait_for("cannot connect", side="database", timeout=30)
+        relay.wait_for("cannot connect", side="database")
         relay.stop()
 
 

@@ -396,10 +396,10 @@ def test_tls_connections_are_half_open_and_slow(tls_load):
     load.start()
     with load.fault() as fault:
         amqp.blackhole()
-        load.relay.wait_for("disconnected", side="broker", timeout=30)
+        load.relay.wait_for("disconnected", side="broker")
         amqp.heal()
         postgres.blackhole()
-        load.relay.wait_for("disconnected", side="database", timeout=30)
+        load.relay.wait_for("disconnected", side="database")
         postgres.heal()
         # Handshakes and records come in pieces.
         amqp.drip(20_000)

@@ -109,11 +109,11 @@ class Broker:
     def count(self, queue):
         return self.channel.queue_declare(queue, passive=True).method.message_count
 
-    def wait_for_count(self, queue, count, timeout=15):
+    def wait_for_count(self, queue, count, timeout=60):
         wait_until(lambda: self.count(queue) == count, timeout,
                    what=lambda: f"{count} messages in {queue}, but {self.count(queue)}")
 
-    def drain(self, queue, count=None, timeout=15, keep=lambda message: message):
+    def drain(self, queue, count=None, timeout=60, keep=lambda message: message):
         """Takes `count` messages out of the queue, waiting for them, or all that are there.
 
         A queue that holds more than `count` keeps the rest. `keep`: what of a message to return.

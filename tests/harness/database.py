@@ -130,12 +130,12 @@ class Database:
     def terminate_relay_sessions(self, and_that=""):
         self.query("SELECT pg_terminate_backend(pid)" + _SESSIONS + and_that)
 
-    def wait_for_statuses(self, timeout=15, **expected):
+    def wait_for_statuses(self, timeout=60, **expected):
         """For exactly these: wait_for_statuses(sent=3, failed=1)"""
         wait_until(lambda: self.statuses() == expected, timeout,
                    what=lambda: f"statuses {expected}, but {self.statuses()}")
 
-    def wait_for_status(self, id, status, timeout=15):
+    def wait_for_status(self, id, status, timeout=60):
         wait_until(lambda: self.row(id)["status"] == status, timeout,
                    what=lambda: f"{status}, but {self.row(id)}")
         return self.row(id)

@@ -132,7 +132,7 @@ class Relay:
         secrets.check_arguments(self.process.pid)
         self.process.send_signal(number)
 
-    def wait(self, timeout=30, check=0):
+    def wait(self, timeout=60, check=0):
         """For the end; returns the exit status, which is `check` unless that is None."""
         try:
             status = self.process.wait(timeout)
@@ -144,7 +144,7 @@ class Relay:
             assert status == check, f"exit {status}:\n{self.log}"
         return status
 
-    def stop(self, timeout=30, check=0):
+    def stop(self, timeout=60, check=0):
         """SIGTERM, and the end in good order."""
         if self.is_running():
             self.signal(signal.SIGTERM)
@@ -167,7 +167,7 @@ class Relay:
         return [line for line in lines
                 if all(line.get(key) == value for key, value in fields.items())]
 
-    def wait_for(self, event=None, timeout=15, count=1, **fields):
+    def wait_for(self, event=None, timeout=60, count=1, **fields):
         """For the count-th such line; returns it. Ends early when the process does."""
         def there():
             ended = not self.is_running()

@@ -26,7 +26,7 @@ class Standby(Servers):
         """Returns when it takes writes."""
         assert self.as_superuser("SELECT pg_promote(true, 60)")
 
-    def wait_until_caught_up(self, timeout=30):
+    def wait_until_caught_up(self, timeout=60):
         """Everything that the primary has written so far is replayed here."""
         position = self.primary.as_superuser("SELECT pg_current_wal_flush_lsn()::text")
         wait_until(lambda: self.as_superuser(

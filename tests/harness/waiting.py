@@ -1,7 +1,7 @@
 import time
 
 
-def wait_until(condition, timeout=15, what=None, interval=0.02):
+def wait_until(condition, timeout=60, what=None, interval=0.02):
     """Calls condition() until it returns something true, and returns that.
 
     `what` says in the failure what was waited for; a callable is asked at that moment.

@@ -59,7 +59,7 @@ class Writer:
         """At the end of a test that has failed already."""
         self._done.set()
 
-    def wait_for_commits(self, count, timeout=30):
+    def wait_for_commits(self, count, timeout=60):
         wait_until(lambda: len(self.committed) >= count or self.error, timeout,
                    what=lambda: f"{count} commits of {self.name}, but {len(self.committed)}")
         if self.error:
@@ -153,7 +153,7 @@ class Consumer:
         self._thread.start()
         return self
 
-    def stop(self, timeout=30):
+    def stop(self, timeout=60):
         self._done.set()
         self._thread.join(timeout)
         assert not self._thread.is_alive(), "the consumer hangs"
@@ -198,4 +198,4 @@ class Consumer:
 def received(broker, queue):
     """All that is in the queue, as (message_id, hash of the body), in order: one for each
     publish that the broker took, and so the exact number of copies."""
-    return broker.drain(queue, timeout=300, keep=lambda m: (m.message_id, body_hash(m.body)))
+    return broker.drain(queue, timeout=600, keep=lambda m: (m.message_id, body_hash(m.body)))

@@ -201,10 +201,10 @@ def test_among_several_in_flight_only_the_row_that_closed_the_channel_is_charged
     guilty = database.insert("no.such.exchange")
     database.insert_many(499, exchange)
     relay.start()
-    row = database.wait_for_status(guilty, "failed", 30)
+    row = database.wait_for_status(guilty, "failed")
     assert charge(row) == ("failed", 3)
     assert "404" in row["last_error"]
-    database.wait_for_statuses(sent=999, failed=1, timeout=30)
+    database.wait_for_statuses(sent=999, failed=1)
     assert database.attempts() == {0: 999, 3: 1}
     relay.stop()
     arrived = copies(broker.drain(queue))
@@ -502,7 +502,7 @@ def test_with_count_outages_lost_connections_are_charged_until_the_row_fails(
         relay = relay_of(peer, {"retry": {"count_outages": True}})
         id = database.insert()
         relay.start()
-        row = database.wait_for_status(id, "failed", 30)
+        row = database.wait_for_status(id, "failed")
         assert charge(row) == ("failed", 3)
         assert row["last_error"]
         relay.stop()

@@ -153,7 +153,7 @@ def test_sighup_under_load_loses_and_repeats_nothing(database, broker, relay):
         relay.wait_for("connected", side="broker", count=n)
         relay.configure(merge(relay.config, {"relay": {"batch_size": 50 + n}}))
         relay.signal(signal.SIGHUP)
-    database.wait_for_statuses(sent=3000, timeout=30)
+    database.wait_for_statuses(sent=3000)
     assert relay.stop() == 0
     ids = [m.message_id for m in broker.drain(queue)]
     assert len(ids) == len(set(ids)) == 3000

@@ -72,9 +72,9 @@ def wait_for_some(database, count=1):
                what=lambda: f"{count} sent rows, but {database.statuses()}")
 
 
-def check_all_arrived(database, broker, queue, count, timeout=40):
+def check_all_arrived(database, broker, queue, count):
     """Every row sent, none charged, and each in the queue."""
-    database.wait_for_statuses(sent=count, timeout=timeout)
+    database.wait_for_statuses(sent=count)
     assert database.attempts() == {0: count}
     wait_until(lambda: database.claims() == 0,
                what="no claim left")

@@ -33,7 +33,7 @@ def test_a_missing_exchange_fails_no_row_and_all_arrive_when_it_is_there(databas
     assert charged(database) <= 15
 
     broker.queue(broker.exchange("missing"), name="late")
-    database.wait_for_statuses(sent=350, timeout=40)
+    database.wait_for_statuses(sent=350)
     assert relay.wait_for("destination takes messages again")["exchange"] == missing
     assert broker.count(broker.prefix + "late") == 300
     assert relay.events("destination still parked") == []
@@ -50,7 +50,7 @@ def test_an_exchange_without_bindings_fails_no_row(database, broker, relay):
     # Whatever was on its way is charged once, and then only probes are.
     wait_until(lambda: relay.events("retry"))
     queue = broker.queue(exchange)
-    database.wait_for_statuses(sent=5000, timeout=40)
+    database.wait_for_statuses(sent=5000)
     assert max(database.attempts()) < 3
     assert len({message.message_id for message in broker.drain(queue)}) == 5000
     relay.stop()
@@ -67,7 +67,7 @@ def test_a_mistyped_key_does_not_hold_up_its_exchange(database, broker, relay):
     insert(database, exchange, 200)
     broker.wait_for_count(queue, 200)
     broker.bind(queue, exchange, "typo")
-    database.wait_for_statuses(sent=700, timeout=40)
+    database.wait_for_statuses(sent=700)
     relay.stop()
 
 
@@ -94,7 +94,7 @@ def test_rows_of_a_parked_destination_end_failed_when_no_other_has_attempts_left
     relay.start()
     # Ten refusals park it; the other five are probes.
     relay.wait_for("destination parked")
-    wait_until(lambda: database.statuses().get("failed"), timeout=40)
+    wait_until(lambda: database.statuses().get("failed"))
     assert set(database.attempts()) <= {2, 3}
     relay.stop()
 
