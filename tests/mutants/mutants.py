@@ -201,7 +201,7 @@ MUTANTS = [
     Mutant("publish_what_was_given_back",
            "rows of a claim that was perhaps given back are published",
            ["fault perhaps_given_back"],
-           [(STORE,
+           [(STORE_TURN,
              "		batch_move_all(t->settle[i], ROW_SETTLING, ROW_DECIDED);\n",
              "		batch_move_all(t->settle[i], ROW_SETTLING, ROW_DECIDED),\n"
              "			t->settle[i]->is_settling = false;\n")]),
