@@ -196,6 +196,8 @@ class Bench:
         self.database_url = env["DATABASE_URL"].rpartition("/")[0] + "/" + name
         self.environment = {"AMQP_URL": self.amqp_url, "DATABASE_URL": self.database_url}
         self._login = dict(host=env["PGHOST"], port=env["PGPORT"], user=env["PGUSER"])
+        self.superuser_environment = {"PGHOST": env["PGHOST"], "PGPORT": env["PGPORT"],
+                                      "PGUSER": env["PGUSER"], "PGDATABASE": name}
         admin = self._stack.enter_context(contextlib.closing(self.session("postgres")))
         admin.cursor().execute(f"CREATE DATABASE {name} OWNER outbox")
         self._stack.callback(admin.cursor().execute, f"DROP DATABASE {name} WITH (FORCE)")

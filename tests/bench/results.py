@@ -54,7 +54,7 @@ def describe_run(bench):
     cpu = _first(r"model name\s*:\s*(.*)", pathlib.Path("/proc/cpuinfo").read_text())
     system = _first(r'PRETTY_NAME="(.*)"', pathlib.Path("/etc/os-release").read_text())
     rabbitmq = _output("dpkg-query", "-W", "-f", "${Version}", "rabbitmq-server")
-    library = _first(r"librabbitmq (\S+)", _output(str(PROGRAM), "--version"))
+    library = _first(r"librabbitmq ([\d.]+)", _output(str(PROGRAM), "--version"))
     commit = _output("git", "rev-parse", "--short", "HEAD")
     changed = "+" if _output("git", "status", "--porcelain", "relay", "schema") else ""
     return {

@@ -18,7 +18,8 @@ import time
 import results
 from measure import ROOT, Bench, say
 
-NAMES = ("backlog", "bodies", "latency", "relay_cost", "idle")
+NAMES = ("backlog", "bodies", "latency", "database", "inserts", "relay_cost", "idle", "growth",
+         "horizon", "relays", "outage")
 
 
 def size():

@@ -1,0 +1,57 @@
+"""The rate while another session pins the vacuum horizon, so that nothing dead can be cleared."""
+
+import contextlib
+import os
+import time
+
+from measure import Relay, say, spread
+
+TITLE = "Pinned vacuum horizon"
+NOTE = ("One relay runs all the time and carries one backlog after the other: three before another "
+        "session takes a snapshot and keeps it, then as many as there is time for. Each is timed from "
+        "its commit until all is in the (classic) queue; VACUUM runs before each. Compared are the "
+        "last three with the three before.")
+
+
+def carry(bench, rows):
+    """Messages a second of one backlog, by a relay that runs and sleeps."""
+    with bench.queue("classic") as queue, contextlib.closing(bench.amqp()) as connection:
+        channel = connection.channel()
+        bench.settled()
+        bench.fill(queue, rows, 256)
+        began = time.monotonic()
+        while channel.queue_declare(queue, passive=True).method.message_count < rows:
+            assert time.monotonic() - began < 600, "the backlog does not get empty"
+            time.sleep(0.01)
+        return rows / (time.monotonic() - began)
+
+
+def once(bench, on_sent, rows, seconds):
+    bench.query("TRUNCATE message_log, message_log_claim")
+    with Relay(bench, relay={"on_sent": on_sent}).running():
+        carry(bench, rows)  # the first one warms up
+        before = [carry(bench, rows) for _ in range(3)]
+        with contextlib.closing(bench.session()) as other:
+            other.cursor().execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1 FROM message_log LIMIT 1")
+            began, during = time.monotonic(), []
+            while time.monotonic() - began < seconds or len(during) < 3:
+                during.append(carry(bench, rows))
+    say(f"  {on_sent}: {len(during)} backlogs while pinned")
+    return before, during
+
+
+def run(bench):
+    rows = bench.pick(200, 50_000, 100_000)
+    seconds = int(os.environ.get("HOLD") or bench.pick(1, 60, 600))
+    lines, reach = [], []
+    for on_sent in ("mark", "delete"):
+        before, during = once(bench, on_sent, rows, seconds)
+        middle = spread(before)["median"]
+        ratio = spread([rate / middle for rate in during[-3:]])
+        lines.append((on_sent, spread(before), spread(during[:3]), spread(during[-3:]), ratio,
+                      len(during) * rows))
+        reach.append(ratio)
+    return {"settings": f"backlogs of {rows:,}, pinned for {seconds} s",
+            "reach": {"horizon": min(reach, key=lambda cell: cell["median"])},
+            "tables": [{"columns": ("`on_sent`", "messages/s before", "first three while pinned",
+                                    "last three", "× before", "rows while pinned"), "rows": lines}]}

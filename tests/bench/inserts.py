@@ -1,0 +1,69 @@
+"""How much slower the application's inserts become by a trigger that wakes a relay."""
+
+import pathlib
+import re
+
+from measure import Process, interleaved, spread
+
+TITLE = "Slow-down of the application's inserts"
+NOTE = ("`pgbench`, nothing but one INSERT of 256 bytes a transaction, which is the worst case: a real "
+        "transaction also does something else. No relay runs, so that only the trigger is measured; "
+        "the writers then share the bell's lock, as they do while a relay works. The naive trigger "
+        "calls `pg_notify` for each row.")
+
+SCRIPT = ("INSERT INTO message_log (exchange, routing_key, payload)"
+          " VALUES ('', 'q', convert_to(repeat('x', 256), 'UTF8'));\n")
+NAIVE = """
+    CREATE OR REPLACE FUNCTION naive_notify() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN PERFORM pg_notify(''naive'', NEW.id::text); RETURN NULL; END';
+    CREATE TRIGGER naive AFTER INSERT ON message_log
+        FOR EACH ROW EXECUTE FUNCTION naive_notify();
+    ALTER TABLE message_log DISABLE TRIGGER naive"""
+TRIGGERS = {"no trigger": (), "doorbell": ("message_log_doorbell",), "naive NOTIFY": ("naive",)}
+
+
+def pgbench():
+    found = pathlib.Path("/usr/lib/postgresql").glob("*/bin/pgbench")
+    return max(found, key=lambda path: int(path.parts[-3]))
+
+
+def rate(bench, clients, length, triggers):
+    """Transactions a second."""
+    bench.query("ALTER TABLE message_log DISABLE TRIGGER USER")
+    for trigger in triggers:
+        bench.query(f"ALTER TABLE message_log ENABLE TRIGGER {trigger}")
+    bench.query("TRUNCATE message_log")
+    bench.settled()
+    script = bench.folder / "insert.sql"
+    script.write_text(SCRIPT)
+    process = Process([pgbench(), "-n", "-M", "prepared", "-f", script, "-c", clients, "-j",
+                       min(clients, 2), *length], bench.superuser_environment,
+                      bench.folder / "pgbench.log")
+    process.wait()
+    return float(re.search(r"tps = ([\d.]+)", process.output).group(1))
+
+
+def run(bench):
+    # Of a second on a busy machine not a single transaction may be left.
+    option, amount, unit = bench.pick(("-t", 20, "transactions"), ("-T", 4, "s"), ("-T", 20, "s"))
+    bench.query(NAIVE)
+    lines, costs = [], []
+    try:
+        for clients in (1, 16):
+            found = interleaved(bench.repeats, {
+                f"{name}, {clients} clients": lambda triggers=triggers:
+                    rate(bench, clients, (option, amount), triggers)
+                for name, triggers in TRIGGERS.items()})
+            rates = dict(zip(TRIGGERS, found.values()))
+            slower = {name: spread([100 * (1 - value / without) for value, without
+                                    in zip(values, rates["no trigger"])])
+                      for name, values in rates.items()}
+            lines += [(clients, name, spread(rates[name]), slower[name]) for name in TRIGGERS]
+            costs.append(slower["doorbell"])
+    finally:
+        bench.query("DROP FUNCTION naive_notify CASCADE")
+        bench.query("ALTER TABLE message_log ENABLE TRIGGER USER")
+    return {"settings": f"{amount} {unit} each, {bench.repeats} turns",
+            "reach": {"inserts": max(costs, key=lambda cell: cell["median"])},
+            "tables": [{"columns": ("clients", "trigger", "inserts/s", "slower by %"),
+                        "rows": lines}]}
