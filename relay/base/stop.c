@@ -53,10 +53,11 @@ bool stop_requested(void)
 
 bool stop_reload_requested(void)
 {
-	bool was = reload;
-
+	/* Cleared only where it was seen: it may be set at any moment. */
+	if (!reload)
+		return false;
 	reload = 0;
-	return was;
+	return true;
 }
 
 int stop_fd(void)

@@ -6,9 +6,9 @@
 /*
  * Signals become a flag and a readable descriptor.
  *
- *   SIGTERM, SIGINT: asked to stop; the second one ends the process at once with 128 +
- * signal. SIGHUP: asked to reload. SIGPIPE is ignored: broken pipes and sockets are
- * errors of write(2).
+ *   SIGTERM, SIGINT   asked to stop; the second one ends the process at once with 128 + signal
+ *   SIGHUP            asked to reload
+ *   SIGPIPE           ignored: broken pipes and sockets are errors of write(2)
  */
 
 /* Installs the handlers; call once, before connections are opened. */
@@ -28,7 +28,8 @@ bool stop_reload_requested(void);
  */
 int stop_fd(void);
 
-/* Makes the descriptor unreadable again, after the flags were looked at. */
+/* Makes the descriptor unreadable again. Look at the flags afterwards: a signal that comes in
+   between is seen then, or leaves the descriptor readable. */
 void stop_drain(void);
 
 #endif

@@ -163,9 +163,10 @@ static void begin_drain(struct relay *r, enum relay_end end)
 
 static void watch_signals(struct relay *r)
 {
-	bool reloads = stop_reload_requested();
+	bool reloads;
 
 	stop_drain();
+	reloads = stop_reload_requested();
 	if (stop_requested() && (r->phase == PHASE_RUNNING || r->end == RELAY_RELOAD))
 		begin_drain(r, RELAY_STOPPED);
 	else if (reloads && r->phase == PHASE_RUNNING) {

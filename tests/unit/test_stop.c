@@ -63,6 +63,42 @@ START_TEST(a_hangup_asks_to_reload_once_and_never_to_stop)
 }
 END_TEST
 
+#define HANGUPS unit_rounds(5000)
+
+/* Another process sends the next one when the last was seen. */
+static void send_hangups(int seen, int count)
+{
+	char byte;
+
+	while (count-- > 0) {
+		kill(getppid(), SIGHUP);
+		if (read(seen, &byte, 1) != 1)
+			_exit(1);
+	}
+	_exit(0);
+}
+
+START_TEST(a_hangup_is_seen_whenever_it_comes)
+{
+	int seen[2];
+
+	stop_setup();
+	ck_assert_int_eq(pipe(seen), 0);
+	if (fork() == 0)
+		send_hangups(seen[0], HANGUPS);
+	for (int i = 0; i < HANGUPS; i++) {
+		/* The thread sanitizer delivers signals at calls only. */
+		for (int spins = 0; !stop_reload_requested(); spins++) {
+			if (spins % 10000 == 9999)
+				is_readable();
+		}
+		ck_assert_int_eq(write(seen[1], "", 1), 1);
+	}
+	close(seen[0]);
+	close(seen[1]);
+}
+END_TEST
+
 START_TEST(a_storm_of_hangups_fills_the_pipe_and_blocks_nobody)
 {
 	stop_setup();
@@ -96,6 +132,7 @@ Suite *unit_suite(void)
 	tcase_add_loop_test(tc, a_signal_asks_to_stop_and_wakes_poll_until_drained, 0, 2);
 	tcase_add_exit_test(tc, the_second_signal_ends_the_process_at_once, 128 + SIGINT);
 	tcase_add_test(tc, a_hangup_asks_to_reload_once_and_never_to_stop);
+	tcase_add_test(tc, a_hangup_is_seen_whenever_it_comes);
 	tcase_add_test(tc, a_storm_of_hangups_fills_the_pipe_and_blocks_nobody);
 	tcase_add_test(tc, writing_to_a_broken_pipe_is_an_error_not_the_end);
 	suite_add_tcase(suite, tc);
