@@ -27,7 +27,9 @@ static void say(const struct preflight *p, const char *check, bool is_ok,
 	p->report(p->context, check, is_ok, detail);
 }
 
-/* One statement; NULL (and a reported failure) when the server will not answer it. */
+/* One statement; NULL (and a reported failure) when the server will not answer it. After one
+   that got no answer in time nothing more is asked: what comes late would pass for the answer
+   to the next question. */
 static const struct pg_result *ask(const struct preflight *p, struct pg *pg,
 				   const char *check, const char *sql,
 				   const struct pg_params *params)
@@ -35,12 +37,16 @@ static const struct pg_result *ask(const struct preflight *p, struct pg *pg,
 	struct error err;
 	int index;
 
+	if (!pg_is_open(pg))
+		return NULL;
 	pg_begin(pg);
 	index = pg_add(pg, sql, params);
 	pg_sync(pg);
 	if (pg_run(pg, TIMEOUT_MS, &err) == 0)
 		return pg_result(pg, index);
 	say(p, check, false, "%s", err.text);
+	if (err.kind == ERROR_TIMEOUT || err.kind == ERROR_LOST)
+		pg_close(pg);
 	return NULL;
 }
 

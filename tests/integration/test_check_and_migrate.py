@@ -82,6 +82,16 @@ def test_check_names_a_read_only_database(database, relay):
     assert name == "database writable" and "read-only" in detail
 
 
+def test_check_asks_nothing_more_of_a_database_that_does_not_answer(database, relay):
+    """What comes too late would pass for the answer to the next question."""
+    with database.connect() as connection:
+        connection.cursor().execute("LOCK TABLE message_log")
+        found = findings(relay, 69)
+    (late,) = [check for check, (ok, _) in found.items() if not ok]
+    assert found[late][1] == "no answer in time"
+    assert "clocks" not in found
+
+
 def test_check_names_the_tables_where_migrate_was_never_run(bare_database, broker, make_relay):
     name, detail = bad(make_relay(quick_config(bare_database.url, broker.url)))
     assert name == "tables"
