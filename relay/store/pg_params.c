@@ -29,6 +29,7 @@ void pg_params_release(struct pg_params *p)
 static void begin(struct pg_params *p, uint32_t type)
 {
 	assert(p->count < PG_PARAMS_MAX);
+	buffer_reserve(&p->bytes, 1); /* NULL would be NULL: even "" wants an address */
 	p->items[p->count].type = type;
 	p->items[p->count].is_null = false;
 	p->items[p->count].offset = buffer_size(&p->bytes);

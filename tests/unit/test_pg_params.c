@@ -49,6 +49,14 @@ START_TEST(scalars_are_binary_in_network_order_with_their_types)
 }
 END_TEST
 
+START_TEST(a_text_without_bytes_is_not_null)
+{
+	pg_params_text(&p, "");
+	assert_item(0, 25, "", 0);
+	ck_assert_ptr_nonnull(p.bytes.data);
+}
+END_TEST
+
 START_TEST(null_keeps_its_type)
 {
 	pg_params_int8_null(&p);
@@ -164,6 +172,7 @@ Suite *unit_suite(void)
 
 	tcase_add_checked_fixture(tc, NULL, teardown);
 	tcase_add_test(tc, scalars_are_binary_in_network_order_with_their_types);
+	tcase_add_test(tc, a_text_without_bytes_is_not_null);
 	tcase_add_test(tc, null_keeps_its_type);
 	tcase_add_test(tc, an_array_of_numbers_has_its_header_and_its_elements);
 	tcase_add_test(tc, an_array_of_texts_has_its_header_and_its_elements);
