@@ -36,6 +36,23 @@ PQconninfoOption *pg_conninfo_defaults(void)
 	return options;
 }
 
+const PQconninfoOption *pg_conninfo_find(const PQconninfoOption *options,
+					 const char *keyword)
+{
+	for (; options && options->keyword; options++) {
+		if (strcmp(options->keyword, keyword) == 0)
+			return options;
+	}
+	return NULL;
+}
+
+const char *pg_conninfo_value(const PQconninfoOption *options, const char *keyword)
+{
+	const PQconninfoOption *o = pg_conninfo_find(options, keyword);
+
+	return o && o->val && *o->val ? o->val : NULL;
+}
+
 PQconninfoOption *pg_conninfo_effective(const char *url)
 {
 	/* It reads first, and then refuses a word that makes no sense. */

@@ -1,9 +1,9 @@
 #include "pg_private.h"
 
+#include <stdio.h>
 #include <string.h>
 
-/* What a SQLSTATE asks for; by longest prefix. Everything else is worth another
-   session. */
+/* What a SQLSTATE that begins so asks for. Everything else is worth another session. */
 static enum error_kind kind_of(const char *sqlstate)
 {
 	static const struct {
@@ -45,7 +45,7 @@ void pg_error_statement(struct pg *pg, const PGresult *r, struct error *err)
 		error_set(err, ERROR_LOST, "%s", PQresultErrorMessage(r));
 		return;
 	}
-	memcpy(pg->sqlstate, state, sizeof(pg->sqlstate));
+	snprintf(pg->sqlstate, sizeof(pg->sqlstate), "%s", state);
 	error_set(err, kind_of(state), "%s%s%s (SQLSTATE %s)", text ? text : "error",
 		  detail ? ": " : "", detail ? detail : "", state);
 }

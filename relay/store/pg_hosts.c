@@ -32,15 +32,6 @@ static char *rotate(const char *list, int by)
 	return xasprintf("%s,%.*s", cut, (int)(cut - list - 1), list);
 }
 
-static const char *find(const PQconninfoOption *options, const char *keyword)
-{
-	for (const PQconninfoOption *o = options; o && o->keyword; o++) {
-		if (strcmp(o->keyword, keyword) == 0)
-			return o->val && *o->val ? o->val : NULL;
-	}
-	return NULL;
-}
-
 /*
  * A "/" or "@" in a password that is not percent-encoded makes a host, a port or a
  * database of its rest, and libpq's messages would show that.
@@ -48,7 +39,7 @@ static const char *find(const PQconninfoOption *options, const char *keyword)
 static bool is_ambiguous(const char *url, const PQconninfoOption *options)
 {
 	const char *scheme = strstr(url, "://");
-	const char *port = find(options, "port");
+	const char *port = pg_conninfo_value(options, "port");
 	const char *at;
 	size_t size;
 
@@ -68,16 +59,16 @@ static bool is_ambiguous(const char *url, const PQconninfoOption *options)
 /* A service that the url names comes before the PG* variables, and we cannot see it. */
 static bool names_service(const PQconninfoOption *url)
 {
-	return find(url, "service") != NULL;
+	return pg_conninfo_value(url, "service") != NULL;
 }
 
 static char *rotated(const PQconninfoOption *url, const PQconninfoOption *defaults,
 		     const char *keyword, int by)
 {
-	const char *list = find(url, keyword);
+	const char *list = pg_conninfo_value(url, keyword);
 
 	if (!list && !names_service(url))
-		list = find(defaults, keyword);
+		list = pg_conninfo_value(defaults, keyword);
 	/* An empty string means the default to libpq, as does leaving the word out. */
 	return list && strchr(list, ',') ? rotate(list, by) : NULL;
 }
@@ -206,9 +197,9 @@ static bool is_well_formed(const struct expansion *e)
 static const char *either(const char *own, const PQconninfoOption *url,
 			  const PQconninfoOption *defaults, const char *keyword)
 {
-	const char *said = own ? own : find(url, keyword);
+	const char *said = own ? own : pg_conninfo_value(url, keyword);
 
-	return said ? said : find(defaults, keyword);
+	return said ? said : pg_conninfo_value(defaults, keyword);
 }
 
 static void take(char **list, struct buffer *from)

@@ -35,25 +35,16 @@ static const char *system_authorities(void)
 
 /* --- what libpq would do --- */
 
-static const PQconninfoOption *find(const PQconninfoOption *options, const char *keyword)
-{
-	for (; options && options->keyword; options++) {
-		if (strcmp(options->keyword, keyword) == 0)
-			return options;
-	}
-	return NULL;
-}
-
 static const char *value(const PQconninfoOption *options, const char *keyword)
 {
-	const PQconninfoOption *o = find(options, keyword);
+	const char *said = pg_conninfo_value(options, keyword);
 
-	return o && o->val ? o->val : "";
+	return said ? said : "";
 }
 
 static bool is_default(const PQconninfoOption *options, const char *keyword)
 {
-	const PQconninfoOption *o = find(options, keyword);
+	const PQconninfoOption *o = pg_conninfo_find(options, keyword);
 
 	return !o || !o->val || !o->compiled || strcmp(o->val, o->compiled) == 0;
 }
@@ -61,7 +52,7 @@ static bool is_default(const PQconninfoOption *options, const char *keyword)
 /* Has libpq got as far as its own defaults? */
 static bool is_readable(const PQconninfoOption *options)
 {
-	const PQconninfoOption *o = find(options, "ssl_min_protocol_version");
+	const PQconninfoOption *o = pg_conninfo_find(options, "ssl_min_protocol_version");
 
 	return o && o->val;
 }
