@@ -1,11 +1,13 @@
 #include "cli.h"
 
 #include <getopt.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "base/core.h"
 #include "base/memory.h"
@@ -38,6 +40,18 @@ static const struct option_row {
 	{'r', false, "roles", NULL, MEMBER(roles),
 	 "create the three group roles and their grants, too"},
 	{'w', true, "watch", NULL, MEMBER(watch), "look again every two seconds"},
+	{'s', false, "status", "STATUS", MEMBER(status), "sending, sent or failed"},
+	{'x', false, "exchange", "NAME", MEMBER(exchange), "this exchange only"},
+	{'y', false, "key", "KEY", MEMBER(key), "this routing key only"},
+	{'E', false, "error", "TEXT", MEMBER(error),
+	 "last_error holds this, in whichever case"},
+	{'o', false, "older", "AGE", MEMBER(older),
+	 "changed last longer ago than 90s, 5m, 12h, 7d, 2w"},
+	{'n', false, "newer", "AGE", MEMBER(newer), "changed last within that time"},
+	{'a', false, "after", "ID", MEMBER(after), "go on behind this row"},
+	{'l', false, "limit", "N", MEMBER(limit), "at most so many rows (default: 50)"},
+	{'R', false, "raw", NULL, MEMBER(raw),
+	 "write the bytes of the body and nothing else"},
 	{'j', false, "json", NULL, MEMBER(is_json), "one JSON object a line"},
 	{'k', false, "core-dumps", NULL, MEMBER(core_dumps),
 	 "leave core files possible, for debugging; they hold\n"
@@ -70,6 +84,13 @@ static const struct command commands[] = {
 	 "PostgreSQL's statistics, so that a big table is never read. Parked destinations are\n"
 	 "known to the relay alone: the one at http.listen of this configuration is asked.\n",
 	 "cdwjkh", cmd_status},
+	{"list", "", 0, "rows, the newest first",
+	 "Without a filter all rows. Prints where to go on when there are more.\n",
+	 "cdsxyEonaljkh", cmd_list},
+	{"show", "ID|MESSAGE_ID", 1, "one row with all it has",
+	 "The body is shown as text, JSON or hex, as fits, up to 4 KiB; --raw writes all of it\n"
+	 "as it is, --json has it whole, too. Exits 66 when there is no such row.\n",
+	 "cdRjkh", cmd_show},
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -198,6 +219,27 @@ static int parse(const struct command *command, int argc, char **argv, struct cl
 	return -1;
 }
 
+/* Of a pipe. That is no error: `| head` has enough. */
+static bool is_reader_gone(void)
+{
+	struct pollfd p = {.fd = STDOUT_FILENO, .events = POLLOUT};
+
+	return poll(&p, 1, 0) > 0 && p.revents & (POLLERR | POLLHUP);
+}
+
+/* What could not be written was not done. */
+static int finish(const struct command *command, int code)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return code;
+	if (!is_reader_gone())
+		fprintf(stderr,
+			"outbox-relay: %s: standard output takes no more, what was written "
+			"is cut\n",
+			command->name);
+	return code == EX_OK ? EX_IOERR : code;
+}
+
 static int run_command(const struct command *command, int argc, char **argv)
 {
 	struct cli cli = {.program = argv[0], .config_path = default_config()};
@@ -207,7 +249,7 @@ static int run_command(const struct command *command, int argc, char **argv)
 		return code;
 	if (!cli.core_dumps)
 		core_forbid();
-	return command->run(&cli);
+	return finish(command, command->run(&cli));
 }
 
 int cli_main(int argc, char **argv)

@@ -24,6 +24,12 @@ struct cli {
 	const char *database; /* --database: instead of database.url */
 	/* status */
 	bool watch;
+	/* which rows */
+	const char *status, *exchange, *key, *error, *older, *newer;
+	/* list */
+	const char *after, *limit;
+	/* show */
+	bool raw;
 	/* what is not an option, in order */
 	char *const *operands;
 	int operand_count;
@@ -49,5 +55,7 @@ int cmd_run(const struct cli *cli);
 int cmd_check(const struct cli *cli);
 int cmd_migrate(const struct cli *cli);
 int cmd_status(const struct cli *cli);
+int cmd_list(const struct cli *cli);
+int cmd_show(const struct cli *cli);
 
 #endif

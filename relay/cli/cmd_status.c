@@ -8,6 +8,7 @@
 
 #include "base/stop.h"
 #include "cli/human.h"
+#include "cli/present.h"
 #include "cli/scrape.h"
 #include "cli/setup.h"
 #include "cli/table.h"
@@ -309,10 +310,7 @@ static void print_json(const struct look *l)
 		(json_int_t)v->index_bytes, "relays", pack_relays(v), "claims",
 		pack_claims(v), "parked", pack_parked(l));
 
-	if (j)
-		json_dumpf(j, stdout, JSON_COMPACT | JSON_REAL_PRECISION(9));
-	putchar('\n');
-	json_decref(j);
+	present_line(j);
 }
 
 /* --- the command --- */

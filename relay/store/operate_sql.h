@@ -45,17 +45,20 @@
 
 /*
  * Entries by what VACUUM and ANALYZE last saw of table and indexes, scaled to their present size,
- * as the planner does it; -1 where they never looked. Then the sizes of the table, with what is
- * stored outside of it, and of all its indexes.
+ * as the planner does it. What they never looked at: the table -1, an index by what fits its pages
+ * when entries are added in order (8 KiB, 90 % full; 28 and 20 bytes an entry). Then the sizes of
+ * the table, with what is stored outside of it, and of all its indexes.
  */
-#define OPERATE_ESTIMATES                                                  \
-	"SELECT " OPERATE_ESTIMATE_("message_log") ", " OPERATE_ESTIMATE_( \
-		"message_log_due") ", " OPERATE_ESTIMATE_("message_log_failed") ", pg_table_size('message_log'), pg_indexes_size('message_log')"
-#define OPERATE_ESTIMATE_(RELATION)                                        \
-	"coalesce((SELECT CASE WHEN reltuples < 0 OR relpages = 0 THEN -1" \
-	" ELSE reltuples::float8 / relpages * pg_relation_size(oid)"       \
-	" / current_setting('block_size')::integer END"                    \
-	" FROM pg_class WHERE oid = to_regclass('" RELATION "')), -1)::bigint"
+#define OPERATE_ESTIMATES                                                        \
+	"SELECT " OPERATE_ESTIMATE_("message_log", "-1") ", " OPERATE_ESTIMATE_( \
+		"message_log_due",                                               \
+		"260 * pages") ", " OPERATE_ESTIMATE_("message_log_failed",      \
+						      "360 * pages") ", pg_table_size('message_log'), pg_indexes_size('message_log')"
+#define OPERATE_ESTIMATE_(RELATION, UNSEEN)                                                \
+	"coalesce((SELECT CASE WHEN reltuples <= 0 OR relpages = 0 THEN " UNSEEN           \
+	" ELSE reltuples::float8 / relpages * pages END FROM (SELECT reltuples, relpages," \
+	" pg_relation_size(oid) / current_setting('block_size')::integer AS pages"         \
+	" FROM pg_class WHERE oid = to_regclass('" RELATION "')) AS seen), -1)::bigint"
 
 /* Over which time rates are told, and how many rows are looked at for it. */
 #define OPERATE_FLOW_MS   "10000"
@@ -130,5 +133,54 @@
 			       " NOT relay_id IN (SELECT relay_id FROM " OPERATE_LOCKS_        \
 			       " AS l))"                                                       \
 			       " FROM message_log_claim ORDER BY claim_id LIMIT 1000"
+
+/* --- list and show --- */
+
+#define OPERATE_TIME_(MOMENT)                                    \
+	"coalesce(nullif(to_char(" MOMENT " AT TIME ZONE 'UTC'," \
+	" 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), ''), " MOMENT "::text)"
+
+/*
+ * $1 exchange, $2 routing key, $3 text within last_error, NULL: whichever; $4 older and $5 newer
+ * than so many ms, -1: whichever. Of the row m.
+ */
+#define OPERATE_MATCH                                                               \
+	"($1::text IS NULL OR m.exchange = $1)"                                     \
+	" AND ($2::text IS NULL OR m.routing_key = $2)"                             \
+	" AND ($3::text IS NULL OR position(lower($3) IN lower(m.last_error)) > 0)" \
+	" AND ($4 < 0 OR m.updated_at <= statement_timestamp()"                     \
+	" - $4 * interval '1 millisecond')"                                         \
+	" AND ($5 < 0 OR m.updated_at > statement_timestamp()"                      \
+	" - $5 * interval '1 millisecond')"
+
+#define OPERATE_ROW_                                                                                    \
+	"m.id, m.message_id, m.status, m.exchange, m.routing_key, m.content_type,"                      \
+	" m.last_error, m.try_count, octet_length(m.payload)::bigint,"                                  \
+	" " OPERATE_TIME_("m.created_at") ", " OPERATE_TIME_(                                           \
+		"m.updated_at") ","                                                                     \
+				" " OPERATE_TIME_("m.next_retry") ", " OPERATE_MS(                      \
+					"m.created_at") ","                                             \
+							" " OPERATE_MS("m.updated_at") ", " OPERATE_MS( \
+								"m.next_retry")
+
+/* %1$s: a condition on status; %2$s: the id to sort by. $6 ids below that one, $7 rows. Only the
+   rows of the page are read whole. */
+#define OPERATE_LIST                                                                 \
+	"WITH page AS MATERIALIZED (SELECT m.id FROM message_log AS m WHERE %1$s"    \
+	" AND m.id < $6 AND " OPERATE_MATCH " ORDER BY %2$s DESC LIMIT $7)"          \
+	" SELECT " OPERATE_ROW_ " FROM page JOIN message_log AS m ON m.id = page.id" \
+	" ORDER BY m.id DESC"
+
+/* $1 an id, or 0; $2 a message_id. %1$s: the body. */
+#define OPERATE_SHOW                                                          \
+	"SELECT " OPERATE_ROW_ ", m.headers::text, m.properties::text, %1$s," \
+	" c.claim_id, c.relay_name FROM message_log AS m"                     \
+	" LEFT JOIN message_log_claim AS c ON m.id = ANY (c.message_ids)"     \
+	" WHERE m.id = coalesce((SELECT id FROM message_log WHERE id = $1),"  \
+	" (SELECT id FROM message_log WHERE message_id = $2)) LIMIT 1"
+#define OPERATE_BODY_WHOLE     "m.payload"
+#define OPERATE_BODY_BEGINNING "substring(m.payload FOR 4096)"
+#define OPERATE_BODY_BASE64 \
+	"convert_to(translate(encode(m.payload, 'base64'), E'\\n', ''), 'UTF8')"
 
 #endif

@@ -41,9 +41,15 @@ void overview_tally(struct overview *out, const struct overview_tally *t)
 		return;
 	}
 	rest = minus(minus(minus(t->table, &out->due), &out->scheduled), &out->failed);
-	out->sent = (struct overview_count){.rows = rest < 0 ? 0 : rest,
-					    .is_estimate = rest >= 0,
-					    .is_unknown = rest < 0};
+	/* What was counted is there; which of it was sent is not known where others are many. */
+	if (rest < 0)
+		out->sent = (struct overview_count){.rows = t->all - t->due -
+							    t->scheduled - t->failed,
+						    .is_unknown = true};
+	else
+		out->sent = (struct overview_count){.rows = rest, .is_estimate = true};
+	if (out->sent.rows < 0)
+		out->sent.rows = 0;
 }
 
 static int64_t past(const struct pg_result *r, int column)

@@ -47,7 +47,11 @@ static const struct {
 	 {0, EXACT},
 	 {0, EXACT},
 	 {0, UNKNOWN}},
-	{{0, 0, 0, MANY, -1, -1, -1}, {0, EXACT}, {0, EXACT}, {0, EXACT}, {0, UNKNOWN}},
+	{{0, 0, 0, MANY, -1, -1, -1},
+	 {0, EXACT},
+	 {0, EXACT},
+	 {0, EXACT},
+	 {MANY, UNKNOWN}},
 	/* estimates that contradict each other never make a negative figure */
 	{{MANY, 0, 0, MANY, 20000, 50000, 0},
 	 {50000, ESTIMATE},

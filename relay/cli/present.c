@@ -1,0 +1,61 @@
+#include "present.h"
+
+#include <stdio.h>
+
+#include "cli/human.h"
+
+/* What an infinite time comes as; see OPERATE_MS. */
+#define CENTURY_MS (INT64_C(3155760000) * 1000)
+
+const char *present_moment(int64_t ms, char *out, size_t size)
+{
+	char age[HUMAN_MAX];
+
+	if (ms >= CENTURY_MS)
+		snprintf(out, size, "never");
+	else if (ms > 0)
+		snprintf(out, size, "in %s", human_age(ms, age));
+	else
+		snprintf(out, size, "%s ago", human_age(-ms, age));
+	return out;
+}
+
+void present_row(struct table *t, const struct row *row)
+{
+	char text[HUMAN_MAX + 8];
+
+	table_printf(t, "%lld", (long long)row->id);
+	table_text(t, row->status.data, row->status.size);
+	table_text(t, row->exchange.data, row->exchange.size);
+	table_text(t, row->routing_key.data, row->routing_key.size);
+	table_printf(t, "%lld", (long long)row->try_count);
+	table_printf(t, "%s", present_moment(row->updated_ms, text, sizeof(text)));
+	table_printf(t, "%s", human_bytes(row->body_bytes, text));
+	table_text(t, row->last_error.data, row->last_error.size);
+}
+
+static json_t *text(struct slice s)
+{
+	return s.data ? human_json(s.data, s.size) : json_null();
+}
+
+json_t *present_json(const struct row *row)
+{
+	return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:I}",
+			 "id", (json_int_t)row->id, "message_id", text(row->message_id),
+			 "status", text(row->status), "exchange", text(row->exchange),
+			 "routing_key", text(row->routing_key), "content_type",
+			 text(row->content_type), "try_count", (json_int_t)row->try_count,
+			 "last_error", text(row->last_error), "next_retry",
+			 text(row->next_retry), "created_at", text(row->created_at),
+			 "updated_at", text(row->updated_at), "payload_bytes",
+			 (json_int_t)row->body_bytes);
+}
+
+void present_line(json_t *object)
+{
+	if (object)
+		json_dumpf(object, stdout, JSON_COMPACT | JSON_REAL_PRECISION(9));
+	putchar('\n');
+	json_decref(object);
+}
