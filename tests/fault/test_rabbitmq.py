@@ -197,33 +197,21 @@ def test_no_acks_for_a_minute_while_heartbeats_flow(database, make_relay):
 # --- the network -----------------------------------------------------------------------------
 
 
-@pytest.mark.quick
-@pytest.mark.scenario(49)
-def test_the_connection_to_rabbitmq_is_half_open(proxied, proxy):
+@pytest.mark.parametrize("cut", [
+    pytest.param(Proxy.blackhole, id="half-open", marks=[
+        pytest.mark.quick, pytest.mark.scenario(49)]),
+    pytest.param(lambda proxy: proxy.pause(DOWN), id="mute", marks=pytest.mark.scenario(
+        49, fault="what RabbitMQ says does not come, what we say does",
+        expected="noticed within two heartbeats or so; duplicates at most")),
+    pytest.param(lambda proxy: proxy.half_close(DOWN), id="half-closed", marks=pytest.mark.scenario(
+        49, fault="RabbitMQ's end of the connection is closed, ours is not",
+        expected="noticed at once"))])
+def test_the_connection_to_rabbitmq_is(proxied, proxy, cut):
     load = proxied()
     with load.stands():
-        proxy.blackhole()
+        cut(proxy)
         load.relay.wait_for("disconnected", side="broker")
         proxy.heal()
-
-
-@pytest.mark.scenario(49, fault="what RabbitMQ says does not come, what we say does",
-                      expected="noticed within two heartbeats or so; duplicates at most")
-def test_nothing_comes_from_rabbitmq(proxied, proxy):
-    load = proxied()
-    with load.stands():
-        proxy.pause(DOWN)
-        load.relay.wait_for("disconnected", side="broker")
-        proxy.heal()
-
-
-@pytest.mark.scenario(49, fault="RabbitMQ's end of the connection is closed, ours is not",
-                      expected="noticed at once")
-def test_half_of_the_connection_to_rabbitmq_is_closed(proxied, proxy):
-    load = proxied()
-    with load.stands():
-        proxy.half_close(DOWN)
-        load.relay.wait_for("disconnected", side="broker")
 
 
 @pytest.mark.scenario(51, fault="reset at any byte, ten times, under load")

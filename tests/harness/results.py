@@ -163,15 +163,16 @@ _HEAD = ("#", "fault", "expected", *SEEN, "verdict", "seen")
 
 
 def _rows(number, entries):
-    """One line for each test function; cases of a parametrized one are added up."""
+    """One line for each test function and fault; further cases of a parametrized one are added
+    up."""
     tests = collections.defaultdict(list)
     for key, entry in sorted(entries.items()):
-        tests[key.partition("[")[0]].append(entry)
+        tests[key.partition("[")[0], entry["fault"]].append(entry)
     if not tests:
         fault, expected = catalogue.NUMBERS[number]
         why = catalogue.ABSENT.get(number, "no scenario yet")
         return [(number, fault, expected, *[""] * len(SEEN), "not run", why)]
-    return [_row(number, name, cases) for name, cases in tests.items()]
+    return [_row(number, name, cases) for (name, _), cases in tests.items()]
 
 
 def _row(number, name, cases):

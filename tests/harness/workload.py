@@ -15,7 +15,41 @@ def body_hash(body):
     return hashlib.sha1(bytes(body)).hexdigest()[:16]
 
 
-class Writer:
+class _Party:
+    """A thread that goes on until it is told to stop: _run(), which looks at _done."""
+
+    def __init__(self):
+        self.error = None  # of the thread itself: a mistake in a test
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._guarded, daemon=True)
+
+    def start(self):
+        self._thread.start()
+        return self
+
+    def stop(self, timeout=60):
+        """Ends behind what is under way."""
+        self._done.set()
+        self._thread.join(timeout)
+        assert not self._thread.is_alive(), f"{type(self).__name__} hangs"
+        if self.error:
+            raise self.error
+
+    def abandon(self):
+        """At the end of a test that has failed already."""
+        self._done.set()
+
+    def _guarded(self):
+        try:
+            self._run()
+        except Exception as error:  # pylint: disable=broad-except
+            self.error = error
+
+    def _run(self):
+        raise NotImplementedError
+
+
+class Writer(_Party):
     """An application: a thread that commits rows of message_log, several a transaction, and
     remembers what it knows of each. It goes on over any outage of the database.
 
@@ -24,6 +58,7 @@ class Writer:
 
     def __init__(self, url, exchange, name="writer", rate=200, rows=5, routing_keys=("key",),
                  size=256, rolled_back=0.1, seed=1):
+        super().__init__()
         self.url = url
         self.exchange = exchange
         self.name = name
@@ -36,28 +71,9 @@ class Writer:
         self.unknown = {}  # COMMIT was sent, and its answer never came
         self.rolled_back = {}
         self.times = {}  # message_id -> wall clock, when that was known
-        self.error = None  # of the thread itself: a mistake in a test
         self._random = random.Random(f"{name} {seed}")
         self._count = 0
         self._connection = None
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def start(self):
-        self._thread.start()
-        return self
-
-    def stop(self, timeout=60):
-        """Ends behind the transaction under way."""
-        self._done.set()
-        self._thread.join(timeout)
-        assert not self._thread.is_alive(), f"{self.name} hangs"
-        if self.error:
-            raise self.error
-
-    def abandon(self):
-        """At the end of a test that has failed already."""
-        self._done.set()
 
     def wait_for_commits(self, count, timeout=60):
         wait_until(lambda: len(self.committed) >= count or self.error, timeout,
@@ -66,15 +82,12 @@ class Writer:
             raise self.error
 
     def _run(self):
-        try:
-            with self._closing():
-                while not self._done.is_set():
-                    begin = time.monotonic()
-                    count = self._transaction()
-                    if self.rate:
-                        self._done.wait(max(0, begin + count / self.rate - time.monotonic()))
-        except Exception as error:  # pylint: disable=broad-except
-            self.error = error
+        with self._closing():
+            while not self._done.is_set():
+                begin = time.monotonic()
+                count = self._transaction()
+                if self.rate:
+                    self._done.wait(max(0, begin + count / self.rate - time.monotonic()))
 
     @contextlib.contextmanager
     def _closing(self):
@@ -134,31 +147,18 @@ class Delivery(collections.namedtuple("Delivery", "message_id hash redelivered a
     """One message as the consumer got it; `at` is the wall clock."""
 
 
-class Consumer:
+class Consumer(_Party):
     """A thread that takes everything out of one queue and records it, over any restart of the
     broker. What was on its way when a connection ended comes again, `redelivered`; a broker that
     was killed may forget an ack and that mark. For exact counts leave the messages in a queue and
     take them with `received()`."""
 
     def __init__(self, url, queue):
+        super().__init__()
         self.url = url
         self.queue = queue
         self.deliveries = []
         self.sessions = 0
-        self.error = None
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def start(self):
-        self._thread.start()
-        return self
-
-    def stop(self, timeout=60):
-        self._done.set()
-        self._thread.join(timeout)
-        assert not self._thread.is_alive(), "the consumer hangs"
-        if self.error:
-            raise self.error
 
     def copies(self):
         """message_id -> deliveries that are not the broker's own repetitions. (One that was lost
@@ -173,9 +173,6 @@ class Consumer:
                 self._session()
             except (pika.exceptions.AMQPError, OSError):
                 self._done.wait(0.2)
-            except Exception as error:  # pylint: disable=broad-except
-                self.error = error
-                return
 
     def _session(self):
         parameters = pika.URLParameters(self.url)
