@@ -32,6 +32,7 @@
 /* When the bell cannot be had, or rings for nothing: look again after 1, 2, 4 … ms. */
 #define PAUSE_MAX_MS 25
 #define PAUSES_MAX   8
+#define SHORT_PAUSES 3
 
 /* Rows that somebody else has locked are tried again this often. */
 #define CAREFUL_EVERY_MS 1000
@@ -48,6 +49,7 @@ void turns_init(struct turns *t, const struct turns_settings *settings,
 			    .work = work,
 			    .counts = counts,
 			    .report = report};
+	batch_size_init(&t->batch_size, settings->batch_size);
 	link_init(&t->link, "database");
 }
 
@@ -118,6 +120,18 @@ void turns_close(struct turns *t)
 
 /* --- planning --- */
 
+/* From batches without trouble: one row that gets no confirm tells nothing of the others. */
+static void learn(struct turns *t, struct batch *b, int64_t now_ms)
+{
+	bool is_plain = b->claimed_ms > 0;
+
+	for (int i = 0; i < b->count && is_plain; i++)
+		is_plain = b->rows[i].decision.fate == FATE_SENT;
+	if (is_plain)
+		batch_size_learn(&t->batch_size, b->count, now_ms - b->claimed_ms);
+	b->claimed_ms = 0;
+}
+
 static void plan_settle(struct turns *t, bool release, int64_t now_ms)
 {
 	struct store_turn *turn = &t->turn;
@@ -127,6 +141,8 @@ static void plan_settle(struct turns *t, bool release, int64_t now_ms)
 
 		if (b->is_careful && now_ms < b->settle_at_ms)
 			continue;
+		if (batch_open_rows(b) == 0)
+			learn(t, b, now_ms);
 		if (batch_open_rows(b) == 0 || release)
 			turn->settle[turn->settle_count++] = b;
 	}
@@ -204,7 +220,7 @@ static void plan_claim(struct turns *t, int64_t now_ms)
 	turn->around_count = t->work->parking.count;
 
 	if (t->appetite == APPETITE_ASLEEP && now_ms >= t->sleep_until_ms) {
-		t->appetite = APPETITE_DROWSY;
+		t->appetite = t->expects_rows ? APPETITE_AWAKE : APPETITE_DROWSY;
 		if (t->has_bell) /* a whole sleep without a ring */
 			t->pauses = 0;
 	}
@@ -215,7 +231,7 @@ static void plan_claim(struct turns *t, int64_t now_ms)
 		return;
 	}
 	if (t->appetite == APPETITE_AWAKE) {
-		turn->claim_limit = t->settings.batch_size;
+		turn->claim_limit = t->batch_size.rows;
 		if (t->is_stalled && turn->claim_limit > STALL_CLAIM)
 			turn->claim_limit = STALL_CLAIM;
 		turn->full_read = t->full_read || now_ms >= t->full_read_at_ms;
@@ -390,6 +406,7 @@ static void fall_asleep(struct turns *t, int64_t until_ms, bool has_bell)
 	t->appetite = APPETITE_ASLEEP;
 	t->sleep_until_ms = until_ms;
 	t->has_bell = has_bell;
+	t->expects_rows = false;
 }
 
 static void pause_shortly(struct turns *t)
@@ -425,6 +442,7 @@ static void take_claimed(struct turns *t)
 	if (turn->claimed) {
 		t->counts->claimed += (uint64_t)turn->claimed->count;
 		histogram_add(&t->counts->batch_rows, turn->claimed->count);
+		turn->claimed->claimed_ms = t->turn_began_ms;
 		work_add(t->work, turn->claimed);
 		t->pauses = 0;
 	}
@@ -539,6 +557,9 @@ static void take_peek(struct turns *t)
 	t->is_empty = t->work->count == 0;
 	if (turn->bell == STORE_BELL_WRITERS) {
 		pause_shortly(t);
+		/* Their rows come soon, and looking first would be a round trip more. But a
+		   transaction that goes on for long is looked at: that takes no lock. */
+		t->expects_rows = t->pauses <= SHORT_PAUSES;
 		return;
 	}
 	/* Its owner may die, and then nobody rings. */

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "engine/batch_size.h"
 #include "engine/counts.h"
 #include "engine/link.h"
 #include "engine/policy.h"
@@ -22,7 +23,7 @@
 struct turns_settings {
 	int64_t poll_interval_ms;
 	int64_t lease_ms;
-	int batch_size;
+	int batch_size; /* at most; see batch_size.h */
 	bool wants_bell;
 	bool until_empty;     /* do not sleep while there is work in hand: say is_empty
 			   soon */
@@ -47,11 +48,13 @@ struct turns {
 
 	struct store_turn turn; /* under way, or the last one */
 	int64_t turn_began_ms;
+	struct batch_size batch_size;
 	enum appetite appetite;
 	int64_t sleep_until_ms;
-	bool has_bell; /* asleep on it: writers ring */
-	int pauses;    /* short ones in a row: writers under way, rings for nothing */
-	bool was_rung; /* the claim under way was asked for by the bell */
+	bool has_bell;     /* asleep on it: writers ring */
+	int pauses;        /* short ones in a row: writers under way, rings for nothing */
+	bool expects_rows; /* when it wakes: claims at once, without looking first */
+	bool was_rung;     /* the claim under way was asked for by the bell */
 	bool full_read;
 	int64_t full_read_at_ms; /* under load, the next one */
 	int64_t full_peek_at_ms; /* not before: the last one took long */

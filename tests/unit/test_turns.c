@@ -295,7 +295,7 @@ END_TEST
 START_TEST(in_a_stall_a_few_more_are_claimed_up_to_a_limit)
 {
 	skip_adopt();
-	t.settings.batch_size = 100;
+	batch_size_init(&t.batch_size, 100);
 	for (int i = 0; i < 3; i++) {
 		fake_database_insert(100 * i + 1, 100, clock_ms());
 		t.appetite = APPETITE_AWAKE;
@@ -468,6 +468,31 @@ START_TEST(rings_for_nothing_are_answered_by_growing_pauses)
 }
 END_TEST
 
+/* The batch comes back after so long, with or without a row that failed. */
+START_TEST(claims_follow_how_fast_the_broker_confirms)
+{
+	static const struct {
+		int64_t took_ms;
+		int failed, next;
+	} cases[] = {
+		{100, 0, 64}, {200, 0, 32}, {600, 0, 16}, {100, 1, 32}, {600, 1, 32}};
+	struct batch *b;
+
+	skip_adopt();
+	t.batch_size = (struct batch_size){.rows = 32, .most = 64};
+	fake_database_insert(1, 200, clock_ms());
+	ck_assert(turn());
+	b = work.batches[0];
+	ck_assert_int_eq(b->count, 32);
+	fake_clock_advance(cases[_i].took_ms - db->answer_ms);
+	decide(b, 0, cases[_i].failed, FATE_FAILED);
+	decide(b, cases[_i].failed, b->count - cases[_i].failed, FATE_SENT);
+	ck_assert(turn());
+	ck_assert_int_eq(db->last.settle_count, 1);
+	ck_assert_int_eq(db->last.claim_limit, cases[_i].next);
+}
+END_TEST
+
 START_TEST(writers_under_way_are_waited_for_in_growing_pauses)
 {
 	static const int64_t pauses_ms[] = {1, 2, 4, 8, 16, 25, 25, 25, 25, 25};
@@ -482,6 +507,11 @@ START_TEST(writers_under_way_are_waited_for_in_growing_pauses)
 		ck_assert_int_eq(t.sleep_until_ms - clock_ms(), pauses_ms[i]);
 		ck_assert(!begin());
 		fake_clock_advance(pauses_ms[i]);
+		if (pauses_ms[i] > 4)
+			continue;
+		/* Not gone to sleep for long yet: their rows are asked for without a look. */
+		ck_assert(turn());
+		ck_assert(db->last.claim_limit && !db->last.peek);
 	}
 	db->bell = STORE_BELL_TAKEN;
 	turn();
@@ -1494,6 +1524,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, a_ring_wakes);
 	tcase_add_test(tc, a_ring_while_awake_changes_nothing);
 	tcase_add_test(tc, rings_for_nothing_are_answered_by_growing_pauses);
+	tcase_add_loop_test(tc, claims_follow_how_fast_the_broker_confirms, 0, 5);
 	tcase_add_test(tc, writers_under_way_are_waited_for_in_growing_pauses);
 	tcase_add_test(tc, a_row_scheduled_ahead_ends_the_sleep);
 	tcase_add_test(tc, a_row_scheduled_far_ahead_does_not_prolong_the_sleep);
