@@ -264,9 +264,9 @@ struct row *sender_unnamed(struct sender *s, struct batch **batch)
 	return row;
 }
 
-static void in_flight(struct sender *s, struct batch *b, struct row *row)
+static void in_flight(struct sender *s, struct batch *b, struct row *row, int64_t now_ms)
 {
-	row->published_ms = s->published_at_ms = clock_ms();
+	row->published_ms = s->published_at_ms = now_ms;
 	row->sequence = ++s->sequence;
 	s->counts->published++;
 	s->is_alone_out = row->is_alone;
@@ -287,7 +287,8 @@ static void refuse_size(struct sender *s, struct batch *b, struct row *row)
 }
 
 /* True when the next row may follow at once. */
-static bool publish_row(struct sender *s, struct batch *b, struct row *row)
+static bool publish_row(struct sender *s, struct batch *b, struct row *row,
+			int64_t now_ms)
 {
 	struct error err;
 
@@ -299,7 +300,7 @@ static bool publish_row(struct sender *s, struct batch *b, struct row *row)
 	switch (driver(s)->publish(s->broker, work_tag(b, row), &row->message, &err)) {
 	case PUBLISH_OK:
 		FAILPOINT(published);
-		in_flight(s, b, row);
+		in_flight(s, b, row, now_ms);
 		return true;
 	case PUBLISH_INVALID:
 		decide(s, b, row, VERDICT_INVALID, err.text);
@@ -328,23 +329,21 @@ void sender_publish(struct sender *s)
 		if (!row || must_be_named(b, row) ||
 		    now_ms >= b->lease_deadline_ms - s->settings.lease_margin_ms)
 			return;
-		if (!publish_row(s, b, row))
+		if (!publish_row(s, b, row, now_ms))
 			return;
 	}
 }
 
 /* --- receipts --- */
 
-static void time_confirm(struct sender *s, const struct row *row)
+static void time_confirm(struct sender *s, const struct row *row, int64_t now_ms)
 {
-	int64_t now_ms = clock_ms();
-
 	histogram_add(&s->counts->confirm_ms, now_ms - row->published_ms);
 	if (row->due_ms && row->try_count == 0)
 		histogram_add(&s->counts->delivery_ms, now_ms - row->due_ms);
 }
 
-static void take_receipt(struct sender *s, const struct receipt *receipt)
+static void take_receipt(struct sender *s, const struct receipt *receipt, int64_t now_ms)
 {
 	struct batch *b;
 	struct row *row = work_find(s->work, receipt->tag, &b);
@@ -353,12 +352,12 @@ static void take_receipt(struct sender *s, const struct receipt *receipt)
 	if (!row || row->state != ROW_IN_FLIGHT)
 		return; /* given up on before */
 	if (receipt->verdict != VERDICT_UNCLEAR) {
-		s->answered_at_ms = clock_ms();
+		s->answered_at_ms = now_ms;
 		if (row->sequence > s->answered_sequence)
 			s->answered_sequence = row->sequence;
 	}
 	if (receipt->verdict == VERDICT_SENT)
-		time_confirm(s, row);
+		time_confirm(s, row, now_ms);
 	tell_parking(s, row, receipt->verdict, receipt->reason);
 	decide(s, b, row, receipt->verdict, receipt->reason);
 	FAILPOINT(receipt_taken);
@@ -368,14 +367,16 @@ void sender_collect(struct sender *s)
 {
 	struct receipt receipts[RECEIPTS_MAX];
 	struct error err;
+	int64_t now_ms;
 	int n;
 
 	if (!s->link.is_up)
 		return;
 	do {
 		n = driver(s)->collect(s->broker, receipts, RECEIPTS_MAX, &err);
+		now_ms = clock_ms();
 		for (int i = 0; i < n; i++)
-			take_receipt(s, &receipts[i]);
+			take_receipt(s, &receipts[i], now_ms);
 	} while (n == RECEIPTS_MAX);
 	if (n < 0)
 		lost(s, &err);

@@ -1,6 +1,8 @@
 #include "pg_private.h"
 
 #include <assert.h>
+#include <endian.h>
+#include <string.h>
 
 const struct pg_result *pg_result(const struct pg *pg, int index)
 {
@@ -38,13 +40,24 @@ bool pg_bool(const struct pg_result *r, int row, int column)
 
 int64_t pg_int(const struct pg_result *r, int row, int column)
 {
-	const unsigned char *bytes = (const unsigned char *)PQgetvalue(r, row, column);
-	int size = PQgetlength(r, row, column);
-	uint64_t value = size > 0 && bytes[0] & 0x80 ? UINT64_MAX : 0;
+	const char *value = PQgetvalue(r, row, column);
+	uint16_t two;
+	uint32_t four;
+	uint64_t eight;
 
-	for (int i = 0; i < size; i++)
-		value = value << 8 | bytes[i];
-	return (int64_t)value;
+	switch (PQgetlength(r, row, column)) {
+	case sizeof(eight):
+		memcpy(&eight, value, sizeof(eight));
+		return (int64_t)be64toh(eight);
+	case sizeof(four):
+		memcpy(&four, value, sizeof(four));
+		return (int32_t)be32toh(four);
+	case sizeof(two):
+		memcpy(&two, value, sizeof(two));
+		return (int16_t)be16toh(two);
+	default:
+		return 0; /* NULL */
+	}
 }
 
 struct slice pg_slice(const struct pg_result *r, int row, int column)
