@@ -32,6 +32,7 @@ tests    python3-psycopg2  integration tests
 tests    python3-pika      integration tests
 tests    strace            the benchmarks' own test
 tests    prometheus        promtool, for the metrics
+tests    strace            counts system calls
 tests    faketime          a wall clock that jumps
 tests    pgbouncer         fault tests: a pooler in between
 bench    python3-psycopg2  benchmarks: fills the table, reads the database's counters

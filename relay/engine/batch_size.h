@@ -4,8 +4,8 @@
 #include <stdint.h>
 
 /*
- * How many rows a claim takes, found from how fast the broker confirms: as many as are in hand for
- * a fraction of a second. Larger claims save the database transactions; rows in hand are what may
+ * How many rows a claim takes, found from how fast the broker confirms: as many as it
+ * confirms while they are in hand for a second. Larger claims save the database transactions; rows in hand are what may
  * be published twice after a crash, what an adopter sends one at a time, and what other relays
  * must leave alone. A broker that confirms thirty a second shall not have three thousand of them.
  *

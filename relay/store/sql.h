@@ -31,6 +31,13 @@
 	"  WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END)"                      \
 	") AS settings (name, value)"
 
+/*
+ * Behind "status", where rows are known by their ids. Spelt "= 'sending'" it would fit the index of
+ * the due rows, and a plan that was made when the table looked empty would read all of that for
+ * each batch (PostgreSQL 15: 19,360 rows to settle 256).
+ */
+#define SQL_STILL_SENDING "NOT IN ('sent', 'failed')"
+
 /* Kept out of SQL_SETTINGS: inside a transaction it would come too late. */
 #define SQL_ISOLATION \
 	"SELECT set_config('default_transaction_isolation', 'read committed', false)"
@@ -98,13 +105,15 @@
 	" AND EXISTS (SELECT FROM mine) ORDER BY id FOR UPDATE SKIP LOCKED)"
 
 /* %1$s: nothing, or CAREFUL's further condition. */
-#define SQL_SETTLE_MARK                                                                 \
-	", sent AS (UPDATE message_log SET status = 'sent', updated_at = now()"         \
-	" WHERE id = ANY ($3) AND status = 'sending' AND EXISTS (SELECT FROM mine)%1$s" \
+#define SQL_SETTLE_MARK                                                         \
+	", sent AS (UPDATE message_log SET status = 'sent', updated_at = now()" \
+	" WHERE id = ANY ($3) AND status " SQL_STILL_SENDING                    \
+	" AND EXISTS (SELECT FROM mine)%1$s"                                    \
 	" RETURNING 1)"
-#define SQL_SETTLE_DELETE                                                               \
-	", sent AS (DELETE FROM message_log"                                            \
-	" WHERE id = ANY ($3) AND status = 'sending' AND EXISTS (SELECT FROM mine)%1$s" \
+#define SQL_SETTLE_DELETE                                    \
+	", sent AS (DELETE FROM message_log"                 \
+	" WHERE id = ANY ($3) AND status " SQL_STILL_SENDING \
+	" AND EXISTS (SELECT FROM mine)%1$s"                 \
 	" RETURNING 1)"
 /*
  * And %2$d … %7$d, the parameter numbers. A claim that is kept is ours again after an answer
@@ -121,14 +130,16 @@
 	" FROM unnest($%2$d::bigint[], $%3$d::text[], $%4$d::bigint[], $%5$d::bigint[]," \
 	" $%6$d::text[], $%7$d::bigint[])"                                               \
 	" AS r (id, fate, charge, delay_ms, reason, try_count)"                          \
-	" WHERE m.id = r.id AND m.status = 'sending' AND m.try_count = r.try_count"      \
+	" WHERE m.id = r.id AND m.status " SQL_STILL_SENDING                             \
+	" AND m.try_count = r.try_count"                                                 \
 	" AND EXISTS (SELECT FROM mine)%1$s RETURNING 1)"
 /* One row, or one for each row of the table that is still to be settled. */
 #define SQL_SETTLE_ANSWER " SELECT (SELECT count(*) FROM mine), NULL::bigint"
 #define SQL_SETTLE_ANSWER_CAREFUL                                           \
 	" SELECT (SELECT count(*) FROM mine), held.id FROM (SELECT) AS one" \
 	" LEFT JOIN (SELECT id FROM message_log WHERE id = ANY ($5)"        \
-	" AND status = 'sending' AND id NOT IN (SELECT id FROM free)) AS held ON true"
+	" AND status " SQL_STILL_SENDING                                    \
+	" AND id NOT IN (SELECT id FROM free)) AS held ON true"
 
 /* $1 relay_id, $2 lease in ms. */
 #define SQL_RENEW                                                          \
@@ -232,7 +243,7 @@
 	" SELECT $1, $2, $3, ARRAY[id],"                                            \
 	" clock_timestamp() + $4 * interval '1 millisecond', $5 FROM message_log"   \
 	" WHERE id = nullif(current_setting('message_log.probe'), '')::bigint"      \
-	" AND status = 'sending' AND next_retry <= statement_timestamp()"           \
+	" AND status " SQL_STILL_SENDING " AND next_retry <= statement_timestamp()" \
 	" AND id NOT IN (SELECT unnest(message_ids) FROM message_log_claim)"        \
 	" RETURNING claim_id"
 
@@ -257,7 +268,7 @@
 	" CROSS JOIN LATERAL unnest(c.message_ids) WITH ORDINALITY AS u (id, n)" \
 	" JOIN message_log m ON m.id = u.id"                                     \
 	" WHERE c.relay_id = $1 AND c.turn = $2 AND c.claim_id >= $3"            \
-	" AND m.status = 'sending' AND m.next_retry <= statement_timestamp()"
+	" AND m.status " SQL_STILL_SENDING " AND m.next_retry <= statement_timestamp()"
 
 /* --- going to sleep --- */
 

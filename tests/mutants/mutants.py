@@ -149,10 +149,10 @@ MUTANTS = [
     Mutant("settle_what_is_not_ours", "rows are marked sent by a relay whose claim is gone",
            ["fault comes_back_after_its_lease"],
            [(SQL,
-             '	" WHERE id = ANY ($3) AND status = \'sending\' AND EXISTS (SELECT FROM mine)%1$s" \\\n'
+             '	" AND EXISTS (SELECT FROM mine)%1$s"                                    \\\n'
              '	" RETURNING 1)"\n'
              "#define SQL_SETTLE_DELETE",
-             '	" WHERE id = ANY ($3) AND status = \'sending\'%1$s" \\\n'
+             '	"%1$s" \\\n'
              '	" RETURNING 1)"\n'
              "#define SQL_SETTLE_DELETE")]),
     Mutant("charge_what_is_not_ours", "rows are charged by a relay whose claim is gone",
@@ -161,12 +161,11 @@ MUTANTS = [
              '	"%1$s RETURNING 1)"\n')]),
     Mutant("charge_twice", "a settlement that is repeated charges twice",
            ["fault repeated_charges_once"],
-           [(SQL, "AND m.status = 'sending' AND m.try_count = r.try_count",
-             "AND m.status = 'sending'")]),
+           [(SQL, " AND m.try_count = r.try_count",
+             "")]),
     Mutant("overwrite_the_application", "a row that the application marked is overwritten",
            ["integration marked_sent_after_its_claim"],
-           [(SQL, "AND m.status = 'sending' AND m.try_count = r.try_count",
-             "AND m.try_count = r.try_count")]),
+           [(SQL, 'm.id = r.id AND m.status " SQL_STILL_SENDING ', 'm.id = r.id"')]),
     Mutant("adopt_the_living", "claims are adopted without waiting for a death",
            ["fault living_relay_is_not_adopted"],
            [(SQL, "(lease_until < clock_timestamp()\"", "(lease_until IS NOT NULL\"")]),

@@ -27,13 +27,13 @@ static const struct {
 	int next;
 } cases[] = {
 	{400, 100, 800},   /* full and soon */
-	{400, 149, 800},   /* … */
-	{400, 150, 400},   /* soon enough */
-	{400, 300, 400},   /* as long as it may take */
-	{400, 400, 300},   /* in proportion */
+	{400, 499, 800},   /* … */
+	{400, 500, 400},   /* soon enough */
+	{400, 1000, 400},  /* as long as it may take */
+	{400, 1600, 250},  /* in proportion */
 	{400, 60000, 200}, /* not less than half at once */
 	{399, 100, 400},   /* there was no more to claim */
-	{40, 400, 200},    /* slow though few */
+	{40, 1400, 200},   /* slow though few */
 	{401, 60000, 400}, /* claimed when the size was another */
 	{401, 1, 400},
 };
@@ -53,9 +53,9 @@ START_TEST(it_settles_where_a_batch_takes_the_time_it_may)
 
 	batch_size_init(&s, MOST);
 	for (int i = 0; i < 100; i++)
-		batch_size_learn(&s, s.rows, s.rows); /* one a millisecond */
-	ck_assert_int_ge(s.rows, 150);
-	ck_assert_int_le(s.rows, 300);
+		batch_size_learn(&s, s.rows, s.rows * INT64_C(4));
+	ck_assert_int_ge(s.rows, 125);
+	ck_assert_int_le(s.rows, 250);
 	for (int i = 0; i < 100; i++)
 		batch_size_learn(&s, s.rows, s.rows * INT64_C(1000)); /* one a second */
 	ck_assert_int_eq(s.rows, 16);

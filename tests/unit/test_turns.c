@@ -475,7 +475,7 @@ START_TEST(claims_follow_how_fast_the_broker_confirms)
 		int64_t took_ms;
 		int failed, next;
 	} cases[] = {
-		{100, 0, 64}, {200, 0, 32}, {600, 0, 16}, {100, 1, 32}, {600, 1, 32}};
+		{100, 0, 64}, {600, 0, 32}, {2000, 0, 16}, {100, 1, 32}, {2000, 1, 32}};
 	struct batch *b;
 
 	skip_adopt();

@@ -1,0 +1,173 @@
+"""What a message costs, in counts: they are the same on a loaded machine. A limit that is passed
+means that the hot path got fatter; seconds belong to `make bench`.
+"""
+
+import json
+import re
+
+import pytest
+
+from harness import merge, quick_config
+from harness.program import RELEASE
+
+ROWS = 4000
+NAME = "cost"  # of the relay, and so in the server's log
+
+
+@pytest.fixture
+def drain(database, broker, make_relay):
+    """drain(rows, *wrapper, …): a release build sends so many rows of 256 bytes, to the end."""
+    exchange = broker.exchange()
+    broker.queue(exchange)
+
+    def drain(rows, *wrapper, **settings):
+        database.insert_many(rows, exchange, "key")
+        config = merge(quick_config(database.url, broker.url),
+                       {"relay": {"name": NAME, "lease": "30s", **settings}})
+        relay = make_relay(config, RELEASE)
+        relay.wrapper = list(wrapper)
+        relay.run_until_empty(timeout=120)
+        assert not database.statuses().get("sending")
+        return relay
+
+    return drain
+
+
+# --- on the relay's machine ------------------------------------------------------------------
+
+
+def calls_of(file):
+    """What strace -c counted, by the name of the system call."""
+    rows = re.findall(r"^ +[\d.]+ +[\d.]+ +\d+ +(\d+) +(?:\d+ +)?(\w+)$", file.read_text(), re.M)
+    return {name: int(count) for count, name in rows}
+
+
+def test_many_messages_share_a_system_call(drain, tmp_path):
+    counts = []
+    for n, rows in enumerate((ROWS, 3 * ROWS)):
+        file = tmp_path / f"calls{n}"
+        drain(rows, "strace", "-f", "-c", "-o", file)
+        counts.append(calls_of(file))
+    few, many = counts
+    a_message = {name: (many[name] - few.get(name, 0)) / (2 * ROWS) for name in many}
+    assert many["sendto"] > 10, "nothing was counted"
+    assert sum(a_message.values()) < 0.5, a_message
+
+
+def callgrind_of(file):
+    """(instructions, calls of the allocator), in all."""
+    text = file.read_text()
+    names = dict(re.findall(r"^c?fn=\((\d+)\) (\S+)", text, re.M))
+    calls = re.findall(r"^cfn=\((\d+)\).*\n(?:cob=.*\n|cfi=.*\n|cfl=.*\n)*calls=(\d+)", text, re.M)
+    allocator = {"malloc", "calloc", "realloc"}
+    return (int(re.search(r"^(?:summary|totals): (\d+)", text, re.M)[1]),
+            sum(int(count) for number, count in calls if names[number] in allocator))
+
+
+def test_a_message_takes_few_instructions_and_hardly_an_allocation(drain, tmp_path):
+    seen = []
+    for n, rows in enumerate((ROWS, 3 * ROWS)):
+        file = tmp_path / f"callgrind{n}"
+        # Under valgrind, which makes all slow, claims would stay small at times.
+        drain(rows, "valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={file}",
+              batch_size=100)
+        seen.append(callgrind_of(file))
+    instructions, allocations = ((many - few) / (2 * ROWS) for few, many in zip(*seen))
+    assert 1000 < instructions < 8000
+    assert allocations < 1  # libpq's blocks for results
+
+
+# --- on the application's database -----------------------------------------------------------
+
+
+class ServerLog:
+    """What the server did for the relay since this was made: statements, and plans as they ran."""
+
+    def __init__(self, servers, database):
+        self._servers = servers
+        self._start = len(servers.log("postgres"))
+        for setting in ("log_statement = 'all'",
+                        "session_preload_libraries = 'auto_explain'",
+                        "auto_explain.log_min_duration = 0",
+                        "auto_explain.log_analyze = on",
+                        "auto_explain.log_timing = off",
+                        "auto_explain.log_buffers = on",
+                        "auto_explain.log_wal = on",
+                        "auto_explain.log_format = 'json'"):
+            database.as_superuser(f"ALTER DATABASE {database.name} SET {setting}")
+
+    def _entries(self):
+        """Each with the lines that belong to it."""
+        text = self._servers.log("postgres")[self._start:]
+        entries = re.split(r"^(?=\d{4}-\d\d-\d\d \S+ \S+ \[\d+\] )", text, flags=re.M)
+        return [entry for entry in entries if f" outbox-relay {NAME} " in entry]
+
+    @property
+    def statements(self):
+        return [entry for entry in self._entries()
+                if re.search(r"LOG:  (execute|statement)", entry)]
+
+    @property
+    def plans(self):
+        return [json.loads(entry.partition("plan:")[2]) for entry in self._entries()
+                if " plan:" in entry]
+
+
+def nodes(plan):
+    """The plan's nodes, all the way down."""
+    yield plan
+    for below in plan.get("Plans", []):
+        yield from nodes(below)
+
+
+def test_a_round_is_a_handful_of_statements(servers, database, drain):
+    log = ServerLog(servers, database)
+    drain(ROWS, batch_size=100)
+    statements = log.statements
+    claims = sum("INTO message_log_claim" in statement for statement in statements)
+    assert ROWS / 100 <= claims <= 2 * ROWS / 100
+    # Two transactions: settle, lock, claim; fetch. And a look now and then, and the session.
+    assert len(statements) < 10 * claims + 50
+
+
+@pytest.mark.parametrize("on_sent, records, size", [("mark", 4.5, 900), ("delete", 1.5, 200)])
+def test_a_message_writes_little_wal(servers, database, drain, on_sent, records, size):
+    # Page images depend on when the last checkpoint was.
+    database.query("ALTER TABLE message_log SET (autovacuum_enabled = off)")
+    log = ServerLog(servers, database)
+    drain(ROWS, on_sent=on_sent)
+    tops = [plan["Plan"] for plan in log.plans]
+    images = sum(top["WAL FPI"] for top in tops)
+    assert sum(top["WAL Records"] for top in tops) / ROWS < records
+    assert (sum(top["WAL Bytes"] for top in tops) - 8192 * images) / ROWS < size
+
+
+def fill(database, statement, count):
+    """As a table that everybody believes to be almost empty."""
+    database.query("ALTER TABLE message_log SET (autovacuum_enabled = off)")
+    database.query("ALTER TABLE message_log_claim SET (autovacuum_enabled = off)")
+    database.query("ANALYZE message_log")
+    database.query("ANALYZE message_log_claim")
+    database.query(statement, [count])
+
+
+@pytest.mark.parametrize("sent", [0, 50000])
+def test_plans_stay_good_when_an_empty_table_suddenly_has_many_rows(
+        servers, database, drain, sent):
+    fill(database, """INSERT INTO message_log (exchange, payload, status)
+                      SELECT '', '', 'sent' FROM generate_series(1, %s)""", sent)
+    log = ServerLog(servers, database)
+    drain(20000)
+    plans = log.plans
+    assert len(plans) > 20, "nothing was logged"
+    for plan in plans:
+        # Only what looks for due rows may walk them; the rest knows its rows by their ids.
+        looks = "ORDER BY next_retry, id" in plan["Query Text"]
+        for node in nodes(plan["Plan"]):
+            if node.get("Relation Name") != "message_log" or node["Node Type"] == "ModifyTable":
+                continue
+            assert node["Node Type"] in ("Index Scan", "Index Only Scan"), plan
+            assert node["Index Name"] == ("message_log_due" if looks else "message_log_pkey"), plan
+            # Claims in hand are passed by, and nothing else: 1,000 rows four times at most.
+            assert node.get("Rows Removed by Filter", 0) <= 4000, plan
+            assert node["Actual Rows"] * node["Actual Loops"] <= 5000, plan
