@@ -25,7 +25,8 @@ struct tls_options {
 	bool verify;
 };
 
-/* Can the files be loaded, and do they belong together? -1 and ERROR_CONFIG if not. */
+/* Can the files be loaded, and do they belong together? -1 and ERROR_CONFIG if not. Reads none
+   that the options do not name. */
 int tls_check(const struct tls_options *o, struct error *err);
 
 /*

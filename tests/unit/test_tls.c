@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -408,6 +409,20 @@ START_TEST(a_key_that_does_not_fit_or_needs_a_passphrase_is_a_wrong_configuratio
 }
 END_TEST
 
+/* To open such a file for reading takes until somebody writes to it. */
+START_TEST(the_systems_authorities_are_not_read_for_a_check)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "%s/authorities", folder);
+	ck_assert_int_eq(mkfifo(path, 0600), 0);
+	setenv("SSL_CERT_FILE", path, 1);
+	options.ca_file = options.cert_file = options.key_file = NULL;
+	ck_assert_int_eq(tls_check(&options, &err), 0);
+	unlink(path);
+}
+END_TEST
+
 Suite *unit_suite(void)
 {
 	Suite *suite = suite_create("tls");
@@ -435,6 +450,7 @@ Suite *unit_suite(void)
 	tcase_add_test(
 		cases,
 		a_key_that_does_not_fit_or_needs_a_passphrase_is_a_wrong_configuration);
+	tcase_add_test(cases, the_systems_authorities_are_not_read_for_a_check);
 	suite_add_tcase(suite, cases);
 	return suite;
 }
