@@ -51,8 +51,9 @@ def interleaved(repeats, contenders):
     found = {name: [] for name in contenders}
     for turn in range(repeats):
         for name, run in contenders.items():
+            began = time.monotonic()
             found[name].append(run())
-            say(f"  {turn + 1}/{repeats} {name}")
+            say(f"  {turn + 1}/{repeats} {name}: {time.monotonic() - began:.0f} s")
     return found
 
 
@@ -97,6 +98,9 @@ class Process:
         try:
             self.output = self._process.stdout.read().decode()
             _, status, rusage = os.wait4(self.pid, 0)
+        except BaseException:  # we have been told to end
+            self.end()
+            raise
         finally:
             killer.cancel()
         ended = time.monotonic()
