@@ -13,6 +13,9 @@
 #include "base/memory.h"
 #include "cli/versions.h"
 
+/* Ids on one command line; for more there are filters. */
+#define OPERANDS_MAX 1000
+
 #define DEFAULT_CONFIG "/etc/outbox-relay/outbox-relay.yaml"
 
 /*
@@ -52,6 +55,14 @@ static const struct option_row {
 	{'l', false, "limit", "N", MEMBER(limit), "at most so many rows (default: 50)"},
 	{'R', false, "raw", NULL, MEMBER(raw),
 	 "write the bytes of the body and nothing else"},
+	{'A', false, "all", NULL, MEMBER(all), "all there are, without a filter"},
+	{'D', false, "dry-run", NULL, MEMBER(dry_run),
+	 "count them, show examples, and touch nothing"},
+	{'Y', false, "yes", NULL, MEMBER(yes), "do not ask"},
+	{'t', false, "rate", "N", MEMBER(rate), "at most so many rows a second"},
+	{'L', false, "label", "WORD", MEMBER(label),
+	 "what is put behind each message_id (default: the\n"
+	 "                         time); with the same one no row is copied twice"},
 	{'j', false, "json", NULL, MEMBER(is_json), "one JSON object a line"},
 	{'k', false, "core-dumps", NULL, MEMBER(core_dumps),
 	 "leave core files possible, for debugging; they hold\n"
@@ -91,6 +102,21 @@ static const struct command commands[] = {
 	 "The body is shown as text, JSON or hex, as fits, up to 4 KiB; --raw writes all of it\n"
 	 "as it is, --json has it whole, too. Exits 66 when there is no such row.\n",
 	 "cdRjkh", cmd_show},
+	{"requeue", "[ID|MESSAGE_ID]…", OPERANDS_MAX, "send failed rows again",
+	 "They become `sending`, due now, with no attempt charged. Works in steps of 1,000 rows;\n"
+	 "an interrupted one goes on where it is started again. Asks on a terminal; elsewhere it\n"
+	 "wants --yes or --dry-run. Exits 75 when rows were left because others lock them.\n",
+	 "cdxyEonADYtjkh", cmd_requeue},
+	{"purge", "[ID|MESSAGE_ID]…", OPERANDS_MAX, "delete sent rows, or failed ones",
+	 "Deletes `sent` rows; `failed` ones only with --status failed; never others. In steps, and\n"
+	 "asks, as requeue does. Needs the right to DELETE: see --database.\n",
+	 "cdsxyEonADYtjkh", cmd_purge},
+	{"replay", "[ID|MESSAGE_ID]…", OPERANDS_MAX,
+	 "send sent rows once more, as copies",
+	 "Each copy is a new row. Its message_id is the old one with ~LABEL behind it, so that\n"
+	 "consumers do not take it for a duplicate; its header replay_of has the old one. In\n"
+	 "steps, and asks, as requeue does. Needs the right to INSERT: see --database.\n",
+	 "cdxyEonADYtLjkh", cmd_replay},
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))

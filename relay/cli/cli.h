@@ -30,6 +30,9 @@ struct cli {
 	const char *after, *limit;
 	/* show */
 	bool raw;
+	/* requeue, purge, replay */
+	bool all, dry_run, yes;
+	const char *rate, *label;
 	/* what is not an option, in order */
 	char *const *operands;
 	int operand_count;
@@ -57,5 +60,8 @@ int cmd_migrate(const struct cli *cli);
 int cmd_status(const struct cli *cli);
 int cmd_list(const struct cli *cli);
 int cmd_show(const struct cli *cli);
+int cmd_requeue(const struct cli *cli);
+int cmd_purge(const struct cli *cli);
+int cmd_replay(const struct cli *cli);
 
 #endif

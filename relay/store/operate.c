@@ -91,6 +91,9 @@ static int explain(struct operate *o, struct error *err)
 	if (strcmp(state, "42P01") == 0)
 		return error_wrap(err, "schema %s (run `outbox-relay migrate`)",
 				  o->settings.schema);
+	if (strcmp(state, "42501") == 0)
+		return error_wrap(err,
+				  "connect as somebody with more rights by --database");
 	if (strcmp(state, "57014") == 0)
 		return error_wrap(
 			err,

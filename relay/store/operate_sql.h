@@ -183,4 +183,73 @@
 #define OPERATE_BODY_BASE64 \
 	"convert_to(translate(encode(m.payload, 'base64'), E'\\n', ''), 'UTF8')"
 
+/* --- requeue, purge, replay --- */
+
+/* $1 an id, or 0; $2 a message_id. */
+#define OPERATE_RESOLVE                                               \
+	"SELECT coalesce((SELECT id FROM message_log WHERE id = $1)," \
+	" (SELECT id FROM message_log WHERE message_id = $2))"
+
+#define OPERATE_LAST_ID "SELECT coalesce(max(id), 0) FROM message_log"
+
+/*
+ * A step by ascending id, from behind $6 up to $7: it reads $8 rows of a status at most and takes
+ * the first $9 that pass the filter. $10 ids, $11 a label, where they are asked for. %1$s the
+ * condition on status, %2$s IDS or nothing, %3$s ORIGINALS or nothing, %4$s what is done, ending
+ * with a CTE `changed`. Returns the id to go on behind (NULL: that was all), matched and changed.
+ *
+ * The parameters that a variant has no use for still need a type: the last line names them.
+ */
+#define OPERATE_WALK                                                                       \
+	"WITH walk AS MATERIALIZED (SELECT m.id, m.exchange, m.routing_key,"               \
+	"  m.last_error, m.updated_at FROM message_log AS m"                               \
+	"  WHERE %1$s AND m.id > $6 AND m.id <= $7%2$s%3$s ORDER BY m.id LIMIT $8),"       \
+	" hit AS MATERIALIZED (SELECT m.id FROM walk AS m WHERE " OPERATE_MATCH            \
+	"  ORDER BY m.id LIMIT $9)"                                                        \
+	"%4$s"                                                                             \
+	" SELECT CASE WHEN (SELECT count(*) FROM hit) = $9 THEN (SELECT max(id) FROM hit)" \
+	"  WHEN (SELECT count(*) FROM walk) = $8 THEN (SELECT max(id) FROM walk) END,"     \
+	" (SELECT count(*) FROM hit), (SELECT count(*) FROM changed)"                      \
+	" WHERE $10::bigint[] IS NOT NULL AND $11::text IS NOT NULL"
+#define OPERATE_WALK_IDS       " AND m.id = ANY ($10)"
+#define OPERATE_WALK_ORIGINALS " AND NOT coalesce(m.headers ? 'replay_of', false)"
+
+#define OPERATE_LOOK ", changed AS (SELECT WHERE false)"
+
+/* Rows in the hands of others are left to them. %s the condition on status. */
+#define OPERATE_LOCK                                                         \
+	", locked AS MATERIALIZED (SELECT m.id FROM message_log AS m"        \
+	" WHERE m.id = ANY (ARRAY(SELECT id FROM hit)) AND %s ORDER BY m.id" \
+	" FOR UPDATE SKIP LOCKED)"
+
+/* It rings for relays that sleep: the doorbell itself hears of new rows only. */
+#define OPERATE_REQUEUE                                                               \
+	", requeued AS (UPDATE message_log AS m SET status = 'sending',"              \
+	" try_count = 0, next_retry = statement_timestamp(),"                         \
+	" updated_at = statement_timestamp()"                                         \
+	" WHERE m.id = ANY (ARRAY(SELECT id FROM locked)) AND m.status = 'failed'"    \
+	" RETURNING m.id),"                                                           \
+	" bell AS MATERIALIZED (SELECT pg_notify('message_log_'"                      \
+	" || 'message_log'::regclass::oid, '') WHERE EXISTS (SELECT FROM requeued))," \
+	" changed AS (SELECT r.id FROM requeued AS r"                                 \
+	" WHERE (SELECT count(*) FROM bell) >= 0)"
+
+#define OPERATE_PURGE                                      \
+	", changed AS (DELETE FROM message_log AS m"       \
+	" WHERE m.id = ANY (ARRAY(SELECT id FROM locked))" \
+	" AND m.status IN ('sent', 'failed') RETURNING m.id)"
+
+/* Headers of a size that leaves no room for one more stay as they are. */
+#define OPERATE_REPLAY                                                                     \
+	", changed AS (INSERT INTO message_log (message_id, exchange, routing_key,"        \
+	" payload, content_type, headers, properties)"                                     \
+	" SELECT CASE WHEN octet_length(m.message_id) + octet_length($11) < 255"           \
+	" THEN m.message_id ELSE md5(m.message_id) END || '~' || $11,"                     \
+	" m.exchange, m.routing_key, m.payload, m.content_type,"                           \
+	" CASE WHEN octet_length(m.headers::text) > 260000 THEN m.headers"                 \
+	" ELSE coalesce(m.headers, '{}') || jsonb_build_object('replay_of', m.message_id)" \
+	" END, m.properties FROM message_log AS m"                                         \
+	" WHERE m.id = ANY (ARRAY(SELECT id FROM hit)) AND m.status = 'sent'"              \
+	" ORDER BY m.id ON CONFLICT (message_id) DO NOTHING RETURNING id)"
+
 #endif
