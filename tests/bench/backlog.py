@@ -81,7 +81,7 @@ def size(count):
 
 
 def run(bench):
-    rows = bench.pick(300, 200_000)
+    rows = bench.rows(300, 200_000)
     lines, reach = [], {}
     for kind in ("quorum", "classic"):
         more, to_bare, cpu = contest(bench, kind, rows, BODY, bench.repeats, list(NAMES))

@@ -7,8 +7,8 @@ NOTE = "As above, on a quorum queue. Bodies are random bytes, so that PostgreSQL
 
 
 def run(bench):
-    sizes = {1 << 10: bench.pick(100, 60_000, 200_000), 16 << 10: bench.pick(10, 10_000, 40_000),
-             1 << 20: bench.pick(2, 200, 1000)}
+    sizes = {1 << 10: bench.rows(100, 60_000, 200_000), 16 << 10: bench.rows(10, 10_000, 40_000),
+             1 << 20: bench.rows(2, 200, 1000)}
     repeats = min(bench.repeats, 3)
     lines = []
     for body, rows in sizes.items():

@@ -67,7 +67,7 @@ def line(name, costs, rows):
 
 
 def run(bench):
-    rows, repeats = bench.pick(300, 50_000, 200_000), bench.pick(1, 2, 3)
+    rows, repeats = bench.rows(300, 50_000, 200_000), bench.pick(1, 2, 3)
     names = ("insert", "mark", "delete", "locked", "lease")
     bench.query(LEASE_TABLE)
     autovacuum(bench, "SET (autovacuum_enabled = off)")

@@ -33,8 +33,9 @@ class Table:
 
 
 def run(bench):
-    due = bench.pick(100, 100_000, 1_000_000)
-    sizes = bench.pick((0, 900), (0, 90_000, 900_000), (0, 90_000, 900_000, 9_000_000))
+    due = bench.rows(100, 100_000, 1_000_000)
+    sizes = [0, bench.rows(900, 90_000)]
+    sizes += bench.pick([], [10 * sizes[1]], [10 * sizes[1], 100 * sizes[1]])
     repeats = min(bench.repeats, 3)
     tables = {sent: Table(bench, sent) for sent in sizes}
     found = interleaved(repeats, {

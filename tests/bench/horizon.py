@@ -41,7 +41,7 @@ def once(bench, on_sent, rows, seconds):
 
 
 def run(bench):
-    rows = bench.pick(200, 50_000, 100_000)
+    rows = bench.rows(200, 50_000, 100_000)
     seconds = int(os.environ.get("HOLD") or bench.pick(1, 60, 600))
     lines, reach = [], []
     for on_sent in ("mark", "delete"):

@@ -173,6 +173,10 @@ class Bench:
         """The size that fits this run; full is normal unless said."""
         return {"quick": quick, "normal": normal, "full": normal if full is None else full}[self.size]
 
+    def rows(self, quick, normal, full=None):
+        """The same for numbers of rows, which $SCALE makes smaller for a busy machine."""
+        return max(int(self.pick(quick, normal, full) * float(os.environ.get("SCALE") or 1)), 2)
+
     @property
     def repeats(self):
         return int(os.environ.get("REPEATS") or self.pick(1, 5, 7))

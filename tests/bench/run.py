@@ -4,8 +4,8 @@
 
 Starts private servers, measures, shows tables, and writes results.json, RESULTS.md and results.svg
 into tests/bench (with QUICK=1, which proves only that the benchmarks work, into build/bench).
-In the environment: QUICK=1 or FULL=1 (sizes), REPEATS (turns), HOLD (seconds that the vacuum
-horizon is pinned), OUT (another folder for the results), SERVERS (see measure.Bench).
+In the environment: QUICK=1 or FULL=1 (sizes), SCALE=0.2 (fewer rows), REPEATS (turns), HOLD (seconds
+that the vacuum horizon is pinned), OUT (another folder for the results), SERVERS (see measure.Bench).
 """
 
 import importlib
