@@ -1,6 +1,5 @@
 #include "backoff.h"
 
-#include <stdlib.h>
 #include <sys/random.h>
 
 int64_t backoff_ms(const struct backoff *b, int step, uint32_t random)

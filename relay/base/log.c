@@ -1,6 +1,5 @@
 #include "log.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>

@@ -40,7 +40,7 @@ enum verdict {
 	VERDICT_NACKED,   /* the broker said that it could not take responsibility */
 	VERDICT_REFUSED,  /* the broker broke off over exactly this message */
 	VERDICT_UNCLEAR,  /* the broker broke off over one of several in flight: publish
-			     each  alone to learn which */
+			     each alone to learn which */
 	VERDICT_INVALID,  /* cannot be expressed on the wire, or over a limit: never
 			     publish */
 	VERDICT_OVERDUE,  /* no confirm in time, though later messages were confirmed */

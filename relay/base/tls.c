@@ -209,9 +209,7 @@ static int unverified(const struct tls *t, long result, struct error *err)
 /* What a failed call that wants neither reading nor writing means. */
 static int failed(const struct tls *t, int kind, struct error *err)
 {
-	unsigned long code = ERR_peek_error();
-
-	int why = ERR_GET_REASON(code);
+	int why = ERR_GET_REASON(ERR_peek_error());
 	long result = SSL_get_verify_result(t->ssl);
 
 	if (kind == SSL_ERROR_ZERO_RETURN || why == SSL_R_UNEXPECTED_EOF_WHILE_READING ||

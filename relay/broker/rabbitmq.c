@@ -19,7 +19,6 @@
  */
 
 #include <amqp.h>
-#include <assert.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,4 @@
 #include <stdio.h>
-#include <stdlib.h>
 #include <sysexits.h>
 
 #include "base/buffer.h"

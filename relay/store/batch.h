@@ -31,10 +31,9 @@ struct decision {
 
 struct row {
 	int64_t id;
-	struct message
-		message;   /* body.data is NULL when it was too large to be fetched */
-	int64_t body_size; /* as in the table */
-	int64_t try_count; /* attempts charged before this one */
+	struct message message; /* body.data is NULL: too large to be fetched */
+	int64_t body_size;      /* as in the table */
+	int64_t try_count;      /* attempts charged before this one */
 	enum row_state state;
 	bool is_alone;  /* to be published with nothing else in flight */
 	bool is_probe;  /* of a parked destination; see engine/parking.h */
@@ -90,8 +89,8 @@ void batch_set_state(struct batch *b, struct row *row, enum row_state state);
 void batch_decide(struct batch *b, struct row *row, struct decision decision,
 		  const char *reason);
 
-/* A row that waits is let go: the database learns nothing of it, and with the claim's end it is free
-   again. */
+/* A row that waits is let go: the database learns nothing of it, and with the claim's end
+   it is free again. */
 void batch_let_go(struct batch *b, struct row *row);
 
 /* From now on this row (without a fate yet) is published alone. */

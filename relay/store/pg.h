@@ -147,9 +147,12 @@ void pg_result_free(struct pg_result *r);
 int pg_rows(const struct pg_result *r);
 bool pg_is_null(const struct pg_result *r, int row, int column);
 bool pg_bool(const struct pg_result *r, int row, int column);
-int64_t pg_int(const struct pg_result *r, int row,
-	       int column); /* int2, int4, int8, timestamptz */
-struct slice pg_slice(const struct pg_result *r, int row, int column); /* text, bytea */
+
+/* Of int2, int4, int8, timestamptz. */
+int64_t pg_int(const struct pg_result *r, int row, int column);
+
+/* Of text, bytea; borrowed from the result. */
+struct slice pg_slice(const struct pg_result *r, int row, int column);
 
 /*
  * Can libpq read it, and does it fit the options for TLS? NULL can. -1 and ERROR_CONFIG;

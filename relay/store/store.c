@@ -109,19 +109,18 @@ bool store_has_session(const struct store *s)
 
 void store_add_settings(struct store *s)
 {
-	char statement_ms[16], lock_ms[16], idle_ms[16];
+	char statement_ms[16], lock_ms[16];
 	struct pg_params *p = &s->params;
 
 	snprintf(statement_ms, sizeof(statement_ms), "%d",
 		 s->settings.statement_timeout_ms);
 	snprintf(lock_ms, sizeof(lock_ms), "%d", s->settings.lock_timeout_ms);
-	snprintf(idle_ms, sizeof(idle_ms), "%d", s->settings.statement_timeout_ms);
 	pg_params_clear(p);
 	pg_params_bool(p, !store_has_session(s));
 	pg_params_text(p, s->search_path);
 	pg_params_text(p, statement_ms);
 	pg_params_text(p, lock_ms);
-	pg_params_text(p, idle_ms);
+	pg_params_text(p, statement_ms); /* idle in a transaction */
 	pg_add(s->pg, SQL_SETTINGS, p);
 }
 

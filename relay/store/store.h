@@ -63,27 +63,28 @@ struct store_turn {
 	struct batch *name;
 	int64_t publishing_id; /* 0: none */
 	bool renew;            /* the lease of every claim we hold */
-	bool adopt;      /* one dead claim, if there is any; not together with claim */
-	int claim_limit; /* rows; 0: no claim */
+
+	/* One of these three at most. */
+	bool adopt;                      /* one dead claim, if there is any */
+	int claim_limit;                 /* rows; 0: no claim */
+	const struct destination *probe; /* claim one row of it */
+
+	bool probe_newest;  /* the one that is due last, not first */
+	int probe_attempts; /* rows with fewer charged attempts than this come first */
 	bool full_read; /* claim and peek from the very beginning, not the low-water mark */
 	const struct destination *around; /* claim and peek leave their rows out */
 	int around_count;
-	const struct destination
-		*probe;     /* claim one row of it; not together with claim or
-					    adopt */
-	bool probe_newest;  /* the one that is due last, not first */
-	int probe_attempts; /* rows with fewer charged attempts than this come first */
-	bool wake;          /* give the bell back; a claim does so, too */
-	bool peek;          /* look when the next row is due */
-	bool sleep;         /* with peek: take the bell first */
+	bool wake;  /* give the bell back; a claim does so, too */
+	bool peek;  /* look when the next row is due */
+	bool sleep; /* with peek: take the bell first */
 
 	/* What came of it; valid when store_turn_poll() has returned 1. */
-	bool settled[STORE_SETTLE_MAX]; /* false: the claim is gone, nothing was
-					 changed */
+
+	bool settled[STORE_SETTLE_MAX]; /* false: the claim is gone, nothing changed */
 	bool named;
-	struct batch
-		*claimed; /* by claim, probe or adopt; NULL: nothing. The caller's now. */
-	int due;          /* rows that the claim found, at most claim_limit */
+	/* By claim, probe or adopt, and the caller's now; NULL: nothing. */
+	struct batch *claimed;
+	int due;             /* rows that the claim found, at most claim_limit */
 	int64_t next_due_ms; /* of peek: from now; -1: nothing is scheduled */
 	bool has_dead;       /* of peek: a dead relay's claim can be adopted */
 	enum store_bell bell;
