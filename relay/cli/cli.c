@@ -102,6 +102,12 @@ static const struct command commands[] = {
 	 "The body is shown as text, JSON or hex, as fits, up to 4 KiB; --raw writes all of it\n"
 	 "as it is, --json has it whole, too. Exits 66 when there is no such row.\n",
 	 "cdRjkh", cmd_show},
+	{"doctor", "", 0, "what is wrong, and what to do about it",
+	 "Looks at all that check does; then for rows that wait or failed, dead relays, VACUUM and\n"
+	 "who hinders it (for longer than --older, 5m unless said), missing indexes, destinations\n"
+	 "without a queue, and old libraries. Exits 69 when something is BAD, 0 otherwise.\n"
+	 "--database is for the rows and VACUUM only.\n",
+	 "cdojkh", cmd_doctor},
 	{"requeue", "[ID|MESSAGE_ID]…", OPERANDS_MAX, "send failed rows again",
 	 "They become `sending`, due now, with no attempt charged. Works in steps of 1,000 rows;\n"
 	 "an interrupted one goes on where it is started again. Asks on a terminal; elsewhere it\n"

@@ -60,6 +60,7 @@ int cmd_migrate(const struct cli *cli);
 int cmd_status(const struct cli *cli);
 int cmd_list(const struct cli *cli);
 int cmd_show(const struct cli *cli);
+int cmd_doctor(const struct cli *cli);
 int cmd_requeue(const struct cli *cli);
 int cmd_purge(const struct cli *cli);
 int cmd_replay(const struct cli *cli);

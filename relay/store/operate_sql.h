@@ -252,4 +252,58 @@
 	" WHERE m.id = ANY (ARRAY(SELECT id FROM hit)) AND m.status = 'sent'"              \
 	" ORDER BY m.id ON CONFLICT (message_id) DO NOTHING RETURNING id)"
 
+/* --- doctor --- */
+
+#define OPERATE_HAS_FAILED_INDEX                               \
+	"SELECT EXISTS (SELECT FROM pg_index WHERE indisvalid" \
+	" AND indrelid = 'message_log'::regclass"              \
+	" AND pg_get_expr(indpred, indrelid) LIKE '%''failed''%')"
+
+/*
+ * Is VACUUM run at all on message_log and message_log_claim, how many rows of message_log may die
+ * before it is (by the table's own setting, or else the server's), and are we shown what sessions
+ * of other roles do.
+ */
+#define OPERATE_AUTOVACUUM                                                                   \
+	"SELECT current_setting('autovacuum')::boolean AND NOT EXISTS (SELECT FROM pg_class" \
+	" WHERE oid IN ('message_log'::regclass, 'message_log_claim'::regclass)"             \
+	" AND reloptions && ARRAY['autovacuum_enabled=false', 'autovacuum_enabled=off']),"   \
+	" (SELECT greatest(reltuples, 0) * coalesce((SELECT option_value::float8"            \
+	"  FROM pg_options_to_table(reloptions)"                                             \
+	"  WHERE option_name = 'autovacuum_vacuum_scale_factor'),"                           \
+	"  current_setting('autovacuum_vacuum_scale_factor')::float8)"                       \
+	" + current_setting('autovacuum_vacuum_threshold')::float8"                          \
+	" FROM pg_class WHERE oid = 'message_log'::regclass)::bigint,"                       \
+	" pg_has_role('pg_read_all_stats', 'USAGE')"
+
+/*
+ * Who keeps VACUUM from removing dead rows, for longer than $1 ms: what it is, since when in ms,
+ * and more to know it by. The text of a query that may hold a password is not told.
+ */
+#define OPERATE_HORIZON                                                                                                         \
+	"SELECT 'session of pid ' || pid, " OPERATE_MS(                                                                         \
+		"xact_start") ","                                                                                               \
+			      " coalesce(usename, '') || ', ' || coalesce(application_name, '') || ', '"                        \
+			      " || coalesce(state, '') || ': ' || CASE WHEN query ~* 'passw' THEN '(not shown)'"                \
+			      " ELSE left(query, 200) END FROM pg_stat_activity"                                                \
+			      " WHERE backend_xmin IS NOT NULL AND datname = current_database()"                                \
+			      " AND pid <> pg_backend_pid() AND xact_start"                                                     \
+			      " < statement_timestamp() - $1 * interval '1 millisecond'"                                        \
+			      " UNION ALL SELECT 'prepared transaction ' || gid, " OPERATE_MS(                                  \
+				      "prepared") ","                                                                           \
+						  " owner FROM pg_prepared_xacts WHERE database = current_database()"           \
+						  " AND prepared < statement_timestamp() - $1 * interval '1 millisecond'"       \
+						  " UNION ALL SELECT 'replication slot ' || slot_name, NULL,"                   \
+						  " CASE WHEN active THEN 'in use' ELSE 'used by nobody' END || ', behind by '" \
+						  " || age(xmin) || ' transactions' FROM pg_replication_slots"                  \
+						  " WHERE xmin IS NOT NULL AND age(xmin) > 100000"                              \
+						  " ORDER BY 2 NULLS LAST LIMIT 10"
+
+/* Destinations of failed rows that no queue takes, among the newest 10,000 that failed. */
+#define OPERATE_UNROUTED                                                                                          \
+	"SELECT exchange, routing_key, count(*), " OPERATE_MS(                                                    \
+		"max(updated_at)") " FROM (SELECT exchange, routing_key, last_error, updated_at FROM message_log" \
+				   " WHERE status = 'failed' ORDER BY id DESC LIMIT 10000) AS failed"             \
+				   " WHERE last_error LIKE '%NO_ROUTE%' GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT 10"
+
 #endif
