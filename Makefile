@@ -10,6 +10,7 @@
 PREFIX ?= /usr/local
 BINDIR ?= $(PREFIX)/bin
 MANDIR ?= $(PREFIX)/share/man
+COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 SYSCONFDIR ?= /etc
 DESTDIR ?=
@@ -187,6 +188,7 @@ install: $(PROGRAM) ## into $(DESTDIR)$(PREFIX); an existing configuration stays
 	install -D -m 755 $(PROGRAM) $(DESTDIR)$(BINDIR)/outbox-relay
 	$(if $(wildcard deploy/outbox-relay.1),install -D -m 644 deploy/outbox-relay.1 \
 		$(DESTDIR)$(MANDIR)/man1/outbox-relay.1)
+	install -D -m 644 deploy/completion.bash $(DESTDIR)$(COMPLETIONDIR)/outbox-relay
 	install -d $(DESTDIR)$(UNITDIR)
 	sed 's|/usr/local/bin/|$(BINDIR)/|' deploy/outbox-relay.service \
 		>$(DESTDIR)$(UNITDIR)/outbox-relay.service
@@ -196,7 +198,7 @@ install: $(PROGRAM) ## into $(DESTDIR)$(PREFIX); an existing configuration stays
 
 uninstall: ## but for the configuration
 	rm -f $(DESTDIR)$(BINDIR)/outbox-relay $(DESTDIR)$(MANDIR)/man1/outbox-relay.1 \
-		$(DESTDIR)$(UNITDIR)/outbox-relay.service
+		$(DESTDIR)$(COMPLETIONDIR)/outbox-relay $(DESTDIR)$(UNITDIR)/outbox-relay.service
 
 # --- tests -----------------------------------------------------------------------------------
 # tests/unit/test_x.c holds the suite of one module; unit.c is the main of each. A fake listed

@@ -1,0 +1,161 @@
+"""The examples of README.md's section on the operator's commands are what the commands print.
+
+Each indented block that begins with "$ outbox-relay …" is run, in order, and compared line by line;
+figures, ages, sizes, times and addresses may differ, and a line of "…" stands for any lines.
+"""
+
+import os
+import re
+import shlex
+import socket
+import subprocess
+
+import pytest
+
+from harness import merge, run, wait_until
+from harness.program import PROGRAM, ROOT
+
+SECTION = "## The operator's commands"
+
+
+def examples():
+    """[(command line, lines of output)]"""
+    text = (ROOT / "README.md").read_text()
+    section = text.partition(SECTION)[2].partition("\n## ")[0]
+    found = []
+    for line in section.splitlines():
+        if line.startswith("    $ outbox-relay "):
+            found.append((line.strip()[2:], []))
+        elif found and line.startswith("    "):
+            found[-1][1].append(line[4:])
+        elif found and not line and found[-1][1] is not None:
+            found[-1][1].append("")
+        elif line:
+            found.append(("", []))  # prose ends a block
+    return [(command, lines) for command, lines in found if command]
+
+
+def plain(line):
+    """Without what differs from run to run."""
+    for pattern, word in [
+        (r"\S+:\d+/\S+ as \w+", "PEER"),
+        (r"\d{4}-\d\d-\d\d[T ][\d:.]+Z?", "TIME"),
+        (r"[\d.]+ (s|min|h|d)( \d+ (s|min|h))?\b", "AGE"),
+        (r"[\d.]+ ([KMGT]iB|B)\b", "SIZE"),
+        (r"[~>]?\d[\d,.]*", "0"),
+        (r"\brows?\b", "rows"),
+        (r"ok +configuration .*", "ok configuration"),
+        (r" +", " "),
+    ]:
+        line = re.sub(pattern, word, line)
+    return line.strip()
+
+
+def matches(expected, lines):
+    """A "…" is any lines."""
+    if not expected:
+        return not lines
+    if expected[0] == "…":
+        return any(matches(expected[1:], lines[n:]) for n in range(len(lines) + 1))
+    return bool(lines) and expected[0] == lines[0] and matches(expected[1:], lines[1:])
+
+
+def squeeze(lines):
+    return [plain(line) for line in lines if line.strip()]
+
+
+@pytest.fixture
+def shop(servers, database, broker, relay):
+    """The running relay of a shop at which something has gone wrong."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    relay.configure(merge(relay.config, {
+        "relay": {"name": "web-1"}, "retry": {"first_delay": "10m", "max_delay": "10m"},
+        "http": {"listen": f"127.0.0.1:{port}"}}))
+    database.query("""
+        INSERT INTO message_log (message_id, exchange, routing_key, payload, content_type, headers,
+                                 status, try_count, last_error, next_retry, created_at, updated_at)
+        SELECT CASE n WHEN 9 THEN 'order-7' ELSE gen_random_uuid()::text END,
+               'shop', CASE WHEN n < 8 THEN 'order.created' ELSE 'invoice.printed' END,
+               '{"order": 7, "items": ["book", "lamp"]}', 'application/json', '{"tenant": 3}',
+               CASE WHEN n < 8 THEN 'sent' ELSE 'failed' END, CASE WHEN n < 8 THEN 0 ELSE 3 END,
+               CASE WHEN n < 8 THEN NULL ELSE 'returned: 312 NO_ROUTE' END,
+               now() - '1 h'::interval, now() - '1 h'::interval,
+               now() - CASE WHEN n < 3 THEN '40 d' WHEN n < 8 THEN '1 s' ELSE '200 s' END::interval
+          FROM generate_series(1, 10) n""")
+    relay.start()
+    database.insert_many(30, "stock", "stock.changed")
+    relay.wait_for("destination parked")
+    wait_until(lambda: "PARKED" in relay.run("status").stdout, what="a parked destination")
+    return relay
+
+
+def test_the_examples_of_the_readme_are_what_the_commands_print(shop):
+    assert len(examples()) >= 8
+    for line, expected in examples():
+        compare(shop, line, squeeze(expected))
+    shop.stop()
+
+
+def compare(shop, line, wanted):
+    """A `status` is asked again, as a claim shows now and then while the relay probes."""
+    command, *arguments = shlex.split(line)[1:]
+    text = ""
+
+    def is_like_it():
+        nonlocal text
+        done = shop.run(command, *arguments, check=None)
+        assert done.stderr == ""
+        text = done.stdout
+        return matches(wanted, squeeze(text.splitlines()))
+
+    wait_until(is_like_it, timeout=10 if command == "status" else 0, what=lambda:
+               f"$ {line}\n{text}\nREADME.md has, figures aside:\n" + "\n".join(wanted))
+
+
+@pytest.mark.parametrize("expected, lines, is_match", [
+    (["a"], ["a"], True), (["a"], ["b"], False), (["a"], ["a", "b"], False), (["a", "b"], ["a"], False),
+    (["a", "…", "d"], ["a", "b", "c", "d"], True), (["…"], [], True), (["…", "x"], ["a"], False),
+])
+def test_dots_in_an_example_stand_for_any_lines(expected, lines, is_match):
+    assert matches(expected, lines) == is_match
+
+
+# --- completion ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words, expected", [
+    (["re"], {"requeue", "replay"}),
+    (["list", "--st"], {"--status"}),
+    (["list", "--status", "s"], {"sending", "sent"}),
+    (["purge", "--d"], {"--database", "--dry-run"}),
+    (["requeue", "--st"], set()),
+])
+def test_bash_completes_what_the_program_knows(tmp_path, words, expected):
+    (tmp_path / "outbox-relay").symlink_to(PROGRAM)
+    script = f'. {ROOT}/deploy/completion.bash; COMP_WORDS=(outbox-relay "$@"); ' \
+             'COMP_CWORD=$#; _outbox_relay outbox-relay "${!#}" "${COMP_WORDS[$#-1]}"; ' \
+             'printf "%s\\n" "${COMPREPLY[@]}"'
+    done = subprocess.run(["bash", "-c", script, "bash", *words], text=True, check=True,
+                          capture_output=True,
+                          env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    assert set(done.stdout.split()) == expected
+
+
+# --- the man page ----------------------------------------------------------------------------
+
+
+def test_the_man_page_has_every_command_and_every_option():
+    page = (ROOT / "deploy" / "outbox-relay.1").read_text()
+    for command in re.findall(r"^  ([a-z]+)  ", run("--help").stdout, re.M):
+        (section,) = re.findall(rf"^\.Ss {command}$(.*?)^\.S[hs] ", page, re.M | re.S)
+        shared = page.partition(".Ss ")[0]
+        for option in re.findall(r"^ .*--([a-z-]+)", run(command, "--help").stdout, re.M):
+            flag = "Fl -" + option
+            assert flag in section or flag in shared or flag in filters(page), (command, option)
+
+
+def filters(page):
+    """The section on the filters that several commands share."""
+    return page.partition(".Ss Which rows")[2].partition("\n.S")[0]
