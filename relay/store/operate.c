@@ -1,10 +1,10 @@
 #include "operate.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "store/operate_sql.h"
+#include "store/session.h"
 #include "store/sql.h"
 
 /* On top of what the server's own timeouts allow, for the way there and back. */
@@ -22,16 +22,14 @@ struct operate *operate_open(const struct operate_settings *settings, struct err
 {
 	struct operate *o = xcalloc(1, sizeof(*o));
 	char *name = xasprintf("outbox-relay %s", settings->command);
-	char *schema = pg_quote_identifier(settings->schema);
 
 	o->settings = *settings;
-	o->search_path = xasprintf("%s, pg_temp", schema);
+	o->search_path = session_search_path(settings->schema);
 	o->pg = pg_new(&(struct pg_settings){.url = settings->url,
 					     .password = settings->password,
 					     .tls = settings->tls,
 					     .application_name = name,
 					     .any_server = !settings->writes});
-	free(schema);
 	free(name);
 	if (pg_open(o->pg, settings->connect_timeout_ms, -1, err) == 0)
 		return o;
@@ -54,24 +52,19 @@ struct pg_params *operate_params(struct operate *o)
 	return &o->params;
 }
 
-static void add_ms(struct operate *o, int ms)
-{
-	char text[16];
-
-	snprintf(text, sizeof(text), "%d", ms);
-	pg_params_text(&o->params, text);
-}
-
 void operate_begin(struct operate *o)
 {
+	const struct session_settings settings = {
+		.search_path = o->search_path,
+		.statement_timeout_ms = o->settings.statement_timeout_ms,
+		.lock_timeout_ms = o->settings.lock_timeout_ms,
+		.for_transaction = true,
+	};
+
 	o->statements = 0;
 	pg_begin(o->pg);
 	operate_add(o, SQL_BEGIN);
-	pg_params_bool(&o->params, true);
-	pg_params_text(&o->params, o->search_path);
-	add_ms(o, o->settings.statement_timeout_ms);
-	add_ms(o, o->settings.lock_timeout_ms);
-	add_ms(o, o->settings.statement_timeout_ms);
+	session_params(&o->params, &settings);
 	operate_add(o, SQL_SETTINGS);
 }
 

@@ -1,23 +1,13 @@
 #include "store_private.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/buffer.h"
+#include "store/session.h"
 #include "store/settle.h"
 #include "store/sql.h"
 
 /* --- life --- */
-
-static char *search_path(const char *schema)
-{
-	char *quoted = pg_quote_identifier(schema);
-	/* pg_temp last: unnamed it would come first. */
-	char *path = xasprintf("%s, pg_temp", quoted);
-
-	free(quoted);
-	return path;
-}
 
 struct store *store_new(const struct store_settings *settings)
 {
@@ -25,7 +15,7 @@ struct store *store_new(const struct store_settings *settings)
 	char *application_name = xasprintf("outbox-relay %s", settings->relay_name);
 
 	s->settings = *settings;
-	s->search_path = search_path(settings->schema);
+	s->search_path = session_search_path(settings->schema);
 	for (int form = 0; form < SETTLE_FORMS; form++) {
 		for (int refuses = 0; refuses < 2; refuses++)
 			s->settle_sql[form][refuses] =
@@ -109,19 +99,15 @@ bool store_has_session(const struct store *s)
 
 void store_add_settings(struct store *s)
 {
-	char statement_ms[16], lock_ms[16];
-	struct pg_params *p = &s->params;
+	const struct session_settings settings = {
+		.search_path = s->search_path,
+		.statement_timeout_ms = s->settings.statement_timeout_ms,
+		.lock_timeout_ms = s->settings.lock_timeout_ms,
+		.for_transaction = !store_has_session(s),
+	};
 
-	snprintf(statement_ms, sizeof(statement_ms), "%d",
-		 s->settings.statement_timeout_ms);
-	snprintf(lock_ms, sizeof(lock_ms), "%d", s->settings.lock_timeout_ms);
-	pg_params_clear(p);
-	pg_params_bool(p, !store_has_session(s));
-	pg_params_text(p, s->search_path);
-	pg_params_text(p, statement_ms);
-	pg_params_text(p, lock_ms);
-	pg_params_text(p, statement_ms); /* idle in a transaction */
-	pg_add(s->pg, SQL_SETTINGS, p);
+	session_params(&s->params, &settings);
+	pg_add(s->pg, SQL_SETTINGS, &s->params);
 }
 
 void store_add_begin(struct store *s)
