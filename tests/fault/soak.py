@@ -71,8 +71,8 @@ class Soak:
             self.queue = self.broker.queue(self.exchange, "key")
             self.to_database = stack.enter_context(Proxy.before(self.database.url))
             self.to_broker = stack.enter_context(Proxy.before(self.broker.url))
-            config = merge(merge(quick_config(self.to_database.url(self.database.url),
-                                              self.to_broker.url(self.broker.url)), SHORT),
+            config = merge(quick_config(self.to_database.url(self.database.url),
+                                        self.to_broker.url(self.broker.url)), SHORT,
                            {"broker": {"heartbeat": "2s", "confirm_timeout": "5s"},
                             "log": {"level": "info"}})
             self.relays = [Relay(self.folder / f"relay{n}", merge(

@@ -30,9 +30,8 @@ class World:
         self.make_relay = make_relay
         self.exchange = broker.exchange()
         self.queue = broker.queue(self.exchange, "row")
-        self.config = merge(merge(quick_config(database.url, broker.url),
-                                  {"relay": {"batch_size": BATCH, "shutdown_timeout": "1s"}}),
-                            changes)
+        self.config = merge(quick_config(database.url, broker.url),
+                            {"relay": {"batch_size": BATCH, "shutdown_timeout": "1s"}}, changes)
         self.committed = {}  # message_id -> hash
         self.bad = {}  # message_id -> how last_error begins
         self.unresolved = set()  # message_ids that stood in a claim at a death

@@ -190,8 +190,7 @@ def test_the_address_of_the_database_moves_to_a_standby(
             standby.wait_until_caught_up()
             proxy.point_at(moved.url)
             proxy.reset()
-            line = load.relay.wait_for("cannot connect", side="database")
-            assert "read-only" in line["error"]
+            load.relay.wait_for("cannot connect", side="database", saying="read-only")
             tries = len(load.relay.events())
             spare_postgres.kill("postgres")
             time.sleep(5)
@@ -275,7 +274,7 @@ def disconnected_any(load, count):
                       expected="takes its claim back; the row is not charged for a death")
 def test_a_session_lost_while_a_row_goes_alone_charges_nobody(database, make_relay):
     with Peer() as peer:
-        config = merge(merge(quick_config(database.url, peer.url), SHORT),
+        config = merge(quick_config(database.url, peer.url), SHORT,
                        {"broker": {"confirm_timeout": "60s", "heartbeat": "30s"},
                         "relay": {"lease": "60s"}})
         for n in range(3):
@@ -330,8 +329,7 @@ def test_the_server_has_no_connection_left(spare_postgres, spare_database, broke
                 while True:
                     taken.append(psycopg2.connect(spare_database.url))
             terminate(spare_database)
-        line = load.relay.wait_for("cannot connect", side="database")
-        assert "connection" in line["error"]
+        load.relay.wait_for("cannot connect", side="database", saying="connection slots")
         load.noticed(fault)
         time.sleep(20)
         for connection in taken:

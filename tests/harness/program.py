@@ -167,18 +167,20 @@ class Relay:
         return [line for line in lines
                 if all(line.get(key) == value for key, value in fields.items())]
 
-    def wait_for(self, event=None, timeout=60, count=1, **fields):
-        """For the count-th such line; returns it. Ends early when the process does."""
+    def wait_for(self, event=None, timeout=60, count=1, saying="", **fields):
+        """For the count-th such line whose error has these words; returns it. Ends early when
+        the process does."""
         def there():
             ended = not self.is_running()
-            found = self.events(event, **fields)
+            found = [line for line in self.events(event, **fields)
+                     if saying in line.get("error", "")]
             if len(found) >= count:
                 return found[count - 1]
             assert not ended, f"ended with {self.process.returncode}:\n{self.log}"
             return None
 
         return wait_until(there, timeout,
-                          what=lambda: f"{event} {fields} in the log:\n{self.log}")
+                          what=lambda: f"{event} {saying} {fields} in the log:\n{self.log}")
 
     def resident_bytes(self):
         pages = pathlib.Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]

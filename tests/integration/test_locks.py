@@ -58,7 +58,7 @@ def test_a_locked_row_that_was_refused_is_charged_once_the_lock_is_gone(database
     database.insert_many(5, routing_key=queue)
     session = lock(database, [refused])
     hour = {"retry": {"first_delay": "1h", "max_delay": "1h"}}
-    relay.configure(merge(merge(relay.config, PATIENCE), hour))
+    relay.configure(merge(relay.config, PATIENCE, hour))
     relay.start()
     database.wait_for_statuses(sent=5, sending=1)
     assert database.row(refused)["try_count"] == 0
