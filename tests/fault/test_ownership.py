@@ -275,7 +275,7 @@ def test_nothing_is_published_from_a_claim_that_was_perhaps_given_back(
         wait_until(lambda: is_stopped(first), what="a stop before the claim is given back")
         proxy.pause(DOWN)
         go_on(first)
-        wait_until(lambda: claims(database) == 0, what="the COMMIT")
+        wait_until(lambda: database.claims() == 0, what="the COMMIT")
         proxy.refuse()
         proxy.reset()
         second = make_relay(quick_config(database.url, broker.url)).start()
