@@ -37,6 +37,10 @@
 /* Rows that somebody else has locked are tried again this often. */
 #define CAREFUL_EVERY_MS 1000
 
+/* Of the lease, while another relay's claim names a row: how often to look, and for an owner that
+   has lost its session, to try to come back. Answers twice as far apart are a gap. */
+#define WATCH_SHARE 4
+
 /* Asleep on a bell that another relay holds. */
 #define SHARED_SLEEP_MAX_MS 1000
 
@@ -75,11 +79,52 @@ static void be_careful(struct store_turn *turn)
 		turn->name->is_careful = true;
 }
 
+/* --- the watch --- */
+
+static int64_t watch_ms(const struct turns *t)
+{
+	return t->settings.lease_ms / WATCH_SHARE;
+}
+
+/*
+ * Who adopts a claim that names a row charges the row for its owner's death. But a lease runs out in
+ * any outage that is longer, and then its owner lives and shall come back first: such a claim is
+ * left alone until the database has answered for a whole lease, without a gap. (It need not be this
+ * relay's session that breaks: a pooler keeps it, and so does a network that swallows for a while.)
+ */
+static bool has_watched(const struct turns *t)
+{
+	int64_t now_ms = clock_ms();
+
+	return now_ms - t->answered_at_ms <= watch_ms(t) * 2 &&
+	       now_ms - t->watched_since_ms >= t->settings.lease_ms;
+}
+
+static void watch_anew(struct turns *t)
+{
+	t->answered_at_ms = t->watched_since_ms = clock_ms();
+}
+
+static void watch_on(struct turns *t)
+{
+	if (clock_ms() - t->answered_at_ms > watch_ms(t) * 2)
+		watch_anew(t);
+	t->answered_at_ms = clock_ms();
+}
+
+static void went_down(struct turns *t, const struct error *err)
+{
+	link_down(&t->link, err);
+	if (work_has_name(t->work))
+		t->link.retry_at_ms =
+			clock_min(t->link.retry_at_ms, clock_ms() + watch_ms(t));
+}
+
 static void lost(struct turns *t, const struct error *err)
 {
 	store_close(t->store);
 	t->has_bell = false;
-	link_down(&t->link, err);
+	went_down(t, err);
 }
 
 void turns_open(struct turns *t, int timeout_ms, int stop_fd)
@@ -92,9 +137,10 @@ void turns_open(struct turns *t, int timeout_ms, int stop_fd)
 	if (store_open(t->store, t->work->batches, t->work->count, gone, timeout_ms,
 		       stop_fd, &err) < 0) {
 		if (err.kind != ERROR_STOPPED)
-			link_down(&t->link, &err);
+			went_down(t, &err);
 		return;
 	}
+	watch_anew(t);
 	link_up(&t->link, store_peer(t->store));
 	for (int i = 0; i < t->work->count; i++) {
 		struct batch *b = t->work->batches[i];
@@ -228,6 +274,7 @@ static void plan_claim(struct turns *t, int64_t now_ms)
 	if (t->appetite == APPETITE_AWAKE && now_ms >= t->adopt_at_ms &&
 	    !work_has_alone(t->work)) {
 		turn->adopt = true;
+		turn->with_named = has_watched(t);
 		return;
 	}
 	if (t->appetite == APPETITE_AWAKE) {
@@ -238,6 +285,7 @@ static void plan_claim(struct turns *t, int64_t now_ms)
 	} else if (t->appetite == APPETITE_DROWSY &&
 		   !(t->settings.until_empty && t->work->count)) {
 		turn->peek = true;
+		turn->with_named = has_watched(t);
 		turn->full_read = now_ms >= t->full_peek_at_ms || t->asks_parked;
 		if (t->asks_parked)
 			turn->around_count = 0;
@@ -552,9 +600,9 @@ static void take_peek(struct turns *t)
 		t->full_read = t->full_read || turn->full_read;
 		return;
 	}
-	if (asks_for_parked(t))
+	if (turn->named_left_ms != 0 && asks_for_parked(t))
 		return;
-	t->is_empty = t->work->count == 0;
+	t->is_empty = t->work->count == 0 && turn->named_left_ms != 0;
 	if (turn->bell == STORE_BELL_WRITERS) {
 		pause_shortly(t);
 		/* Their rows come soon, and looking first would be a round trip more. But a
@@ -567,6 +615,8 @@ static void take_peek(struct turns *t)
 		until_ms = clock_min(until_ms, now_ms + SHARED_SLEEP_MAX_MS);
 	if (turn->next_due_ms > 0)
 		until_ms = clock_min(until_ms, now_ms + turn->next_due_ms);
+	if (turn->named_left_ms >= 0)
+		until_ms = clock_min(until_ms, now_ms + watch_ms(t));
 	/* It may have passed by what was committed late, and nobody rings twice. */
 	if (!turn->full_read)
 		until_ms = clock_min(until_ms, t->full_peek_at_ms);
@@ -631,6 +681,7 @@ void turns_collect(struct turns *t)
 			lost(t, &err);
 		if (rc <= 0)
 			return;
+		watch_on(t);
 		take_answers(t);
 	}
 	listen(t);

@@ -61,6 +61,8 @@ struct turns {
 	struct probe probe;      /* under way, or the last one */
 	uint64_t resumed;        /* destinations whose rows were looked for again */
 	int64_t adopt_at_ms;
+	int64_t answered_at_ms;   /* the database's last answer */
+	int64_t watched_since_ms; /* without a gap between answers; see has_watched() */
 	bool may_claim;
 	bool is_stalled; /* set by the caller: see sender_is_stalled() */
 	bool is_empty;   /* at the last look nothing was due, in hand, or left by a dead

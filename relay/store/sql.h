@@ -149,22 +149,23 @@
 
 /*
  * Dead: the lease ran out, or at once when the lock that the owner's session held is
- * free. But a claim that names a row is left its lease: a lost session is not a lost relay, and
- * who adopts it charges the row for a death. An owner that lives comes back for it meanwhile.
- * $1 relay_id, $2 lock key. The try-lock ends with the transaction.
+ * free. But a claim that names a row is left its lease, and longer while $3 is false: a lost
+ * session is not a lost relay, and who adopts it charges the row for a death. An owner that lives
+ * comes back for it meanwhile. $1 relay_id, $2 lock key. The try-lock ends with the transaction.
  */
-#define SQL_IS_DEAD                                            \
-	"(relay_id <> $1 AND (lease_until < clock_timestamp()" \
-	" OR (has_session_lock AND publishing_id IS NULL"      \
+#define SQL_IS_DEAD                                         \
+	"(relay_id <> $1 AND (publishing_id IS NULL OR $3)" \
+	" AND (lease_until < clock_timestamp()"             \
+	" OR (has_session_lock AND publishing_id IS NULL"   \
 	" AND pg_try_advisory_xact_lock_shared($2, relay_id))))"
 
-/* Under the claim lock. $3 name, $4 turn, $5 lease in ms, $6 has_session_lock. */
+/* Under the claim lock. $4 name, $5 turn, $6 lease in ms, $7 has_session_lock. */
 #define SQL_ADOPT                                                                    \
 	"WITH dead AS MATERIALIZED (SELECT claim_id FROM message_log_claim"          \
 	" WHERE " SQL_IS_DEAD " ORDER BY claim_id LIMIT 1 FOR UPDATE SKIP LOCKED)"   \
-	" UPDATE message_log_claim c SET relay_id = $1, relay_name = $3, turn = $4," \
-	" lease_until = clock_timestamp() + $5 * interval '1 millisecond',"          \
-	" has_session_lock = $6, is_adopted = true"                                  \
+	" UPDATE message_log_claim c SET relay_id = $1, relay_name = $4, turn = $5," \
+	" lease_until = clock_timestamp() + $6 * interval '1 millisecond',"          \
+	" has_session_lock = $7, is_adopted = true"                                  \
 	" FROM dead WHERE c.claim_id = dead.claim_id"                                \
 	" RETURNING c.claim_id, c.publishing_id"
 
@@ -284,21 +285,26 @@
 
 /*
  * One statement a poll: in how many milliseconds (an hour at most) the first unclaimed
- * row is due, NULL when there is none; whether a dead relay's claim waits; and the moment of which
- * it tells. Read from a low-water mark, as the claim is. $1 relay_id, $2 lock key, $3 next_retry,
- * $4 id; AROUND as for SQL_CLAIM_.
+ * row is due, NULL when there is none; whether a dead relay's claim waits; the moment of which it
+ * tells; and what is left of the lease of another relay's claim that names a row, NULL when there is
+ * none. Read from a low-water mark, as the claim is. $1 to $3 as for SQL_IS_DEAD, $4 next_retry,
+ * $5 id; AROUND as for SQL_CLAIM_.
  */
 #define SQL_PEEK_(AROUND)                                                           \
 	"SELECT (SELECT ceil(1000 * greatest(0, least(3600, extract(epoch FROM "    \
 	"next_retry)"                                                               \
 	" - extract(epoch FROM statement_timestamp()))))::bigint"                   \
 	" FROM message_log WHERE status = 'sending'"                                \
-	" AND (next_retry, id) >= ($3, $4)"                                         \
+	" AND (next_retry, id) >= ($4, $5)"                                         \
 	" AND id NOT IN (SELECT unnest(message_ids) FROM message_log_claim)" AROUND \
 	" ORDER BY next_retry, id LIMIT 1),"                                        \
 	" EXISTS (SELECT FROM message_log_claim WHERE " SQL_IS_DEAD "),"            \
-	" statement_timestamp()"
+	" statement_timestamp(),"                                                   \
+	" (SELECT ceil(1000 * greatest(0, extract(epoch FROM lease_until"           \
+	" - clock_timestamp())))::bigint FROM message_log_claim"                    \
+	" WHERE relay_id <> $1 AND publishing_id IS NOT NULL"                       \
+	" ORDER BY lease_until LIMIT 1)"
 #define SQL_PEEK        SQL_PEEK_("")
-#define SQL_PEEK_AROUND SQL_PEEK_(SQL_AROUND("$5", "$6"))
+#define SQL_PEEK_AROUND SQL_PEEK_(SQL_AROUND("$6", "$7"))
 
 #endif

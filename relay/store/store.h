@@ -71,6 +71,7 @@ struct store_turn {
 
 	bool probe_newest;  /* the one that is due last, not first */
 	int probe_attempts; /* rows with fewer charged attempts than this come first */
+	bool with_named;    /* adopt and peek: also claims that name a row */
 	bool full_read; /* claim and peek from the very beginning, not the low-water mark */
 	const struct destination *around; /* claim and peek leave their rows out */
 	int around_count;
@@ -87,6 +88,9 @@ struct store_turn {
 	int due;             /* rows that the claim found, at most claim_limit */
 	int64_t next_due_ms; /* of peek: from now; -1: nothing is scheduled */
 	bool has_dead;       /* of peek: a dead relay's claim can be adopted */
+	/* Of peek: what is left of the lease of another relay's claim that names a row; -1: there
+	   is none. */
+	int64_t named_left_ms;
 	enum store_bell bell;
 	int64_t *renewed; /* claim ids, until the next turn begins */
 	int renewed_count;

@@ -167,6 +167,7 @@ static void take_sleep(struct store *s, struct store_turn *t)
 	if (t->next_due_ms != 0)
 		raise_due_from(s, pg_int(peek, 0, 2) - LATE_COMMIT_US);
 	t->has_dead = pg_bool(peek, 0, 1);
+	t->named_left_ms = pg_is_null(peek, 0, 3) ? -1 : pg_int(peek, 0, 3);
 }
 
 void store_answers_take(struct store *s, struct store_turn *t)

@@ -33,13 +33,14 @@ static int add_renew(struct store *s)
 	return pg_add(s->pg, SQL_RENEW, &s->params);
 }
 
-static int add_adopt(struct store *s)
+static int add_adopt(struct store *s, bool with_named)
 {
 	struct pg_params *p = &s->params;
 
 	pg_params_clear(p);
 	pg_params_int4(p, s->relay_id);
 	pg_params_int4(p, s->lock_key);
+	pg_params_bool(p, with_named);
 	pg_params_text(p, s->settings.relay_name);
 	pg_params_int8(p, s->turn_number);
 	pg_params_int8(p, s->settings.lease_ms);
@@ -151,7 +152,7 @@ static void add_writes(struct store *s, const struct store_turn *t)
 	if (claims(t))
 		store_add_key_statement(s, SQL_CLAIM_LOCK);
 	if (t->adopt)
-		s->at.adopt = add_adopt(s);
+		s->at.adopt = add_adopt(s, t->with_named);
 	if (t->claim_limit)
 		s->at.claim = add_claim(s, t);
 	if (t->probe)
@@ -179,6 +180,7 @@ static void add_reads(struct store *s, const struct store_turn *t)
 		pg_params_clear(&s->params);
 		pg_params_int4(&s->params, s->relay_id);
 		pg_params_int4(&s->params, s->lock_key);
+		pg_params_bool(&s->params, t->with_named);
 		add_due_from(s, t);
 		add_around(s, t);
 		s->at.peek = pg_add(s->pg, t->around_count ? SQL_PEEK_AROUND : SQL_PEEK,

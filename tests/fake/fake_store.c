@@ -153,12 +153,12 @@ static bool is_alive(int32_t relay_id)
 	return false;
 }
 
-static struct fake_claim *find_dead(const struct store *s)
+static struct fake_claim *find_dead(const struct store *s, bool with_named)
 {
 	for (int i = 0; i < db->claim_count; i++) {
 		struct fake_claim *c = &db->claims[i];
 
-		if (c->relay_id != s->relay_id &&
+		if (c->relay_id != s->relay_id && (!c->publishing_id || with_named) &&
 		    (c->lease_until_ms < clock_ms() ||
 		     (!c->publishing_id && !is_alive(c->relay_id))))
 			return c;
@@ -391,9 +391,9 @@ static void fetch(struct store *s, const struct fake_claim *c)
 	}
 }
 
-static void adopt(struct store *s)
+static void adopt(struct store *s, const struct store_turn *t)
 {
-	struct fake_claim *c = find_dead(s);
+	struct fake_claim *c = find_dead(s, t->with_named);
 
 	if (!c)
 		return;
@@ -506,6 +506,23 @@ static void claim(struct store *s, const struct store_turn *t)
 	fetch(s, c);
 }
 
+static int64_t named_left_ms(const struct store *s)
+{
+	int64_t first_ms = -1;
+
+	for (int i = 0; i < db->claim_count; i++) {
+		const struct fake_claim *c = &db->claims[i];
+		int64_t left_ms = c->lease_until_ms - clock_ms();
+
+		if (c->relay_id == s->relay_id || !c->publishing_id)
+			continue;
+		left_ms = left_ms < 0 ? 0 : left_ms;
+		if (first_ms < 0 || left_ms < first_ms)
+			first_ms = left_ms;
+	}
+	return first_ms;
+}
+
 static void peek(struct store *s, const struct store_turn *t)
 {
 	struct store_turn *a = &s->answer;
@@ -528,7 +545,8 @@ static void peek(struct store *s, const struct store_turn *t)
 		    (a->next_due_ms < 0 || in_ms < a->next_due_ms))
 			a->next_due_ms = in_ms;
 	}
-	a->has_dead = find_dead(s) != NULL;
+	a->has_dead = find_dead(s, t->with_named) != NULL;
+	a->named_left_ms = named_left_ms(s);
 }
 
 static void execute(struct store *s, const struct store_turn *t)
@@ -542,7 +560,7 @@ static void execute(struct store *s, const struct store_turn *t)
 	if (t->renew)
 		renew(s);
 	if (t->adopt)
-		adopt(s);
+		adopt(s, t);
 	if (t->claim_limit)
 		claim(s, t);
 	if (t->probe)
@@ -644,6 +662,7 @@ static void take_answers(struct store *s, struct store_turn *t)
 	t->due = s->answer.due;
 	t->next_due_ms = s->answer.next_due_ms;
 	t->has_dead = s->answer.has_dead;
+	t->named_left_ms = s->answer.named_left_ms;
 	t->bell = s->answer.bell;
 	t->renewed = s->answer.renewed;
 	t->renewed_count = s->answer.renewed_count;

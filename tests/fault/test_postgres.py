@@ -317,6 +317,38 @@ def polls(database, relay, count):
     wait_until(enough, what=f"{count} statements of {name}")
 
 
+@pytest.mark.scenario(fault="the database is away for longer than a lease while a row goes alone; "
+                            "another relay is back first",
+                      expected="the owner takes its claim back; the row is not charged for a death")
+def test_an_outage_longer_than_a_lease_charges_nobody(database, make_relay):
+    with Peer() as peer, Proxy.before(database.url) as proxy:
+        config = merge(merge(quick_config(database.url, peer.url), SHORT),
+                       {"broker": {"confirm_timeout": "5m"}, "relay": {"lease": "8s"}})
+        way = merge(config, {"database": {"url": proxy.url(database.url)}})
+        for n in range(3):
+            database.insert(routing_key=str(n))
+        dead = make_relay(config).start()
+        wait_until(lambda: len(peer.published) == 3, what="three publishes")
+        dead.kill()
+        owner = make_relay(way).start()
+        wait_until(lambda: len(peer.published) == 4, what="a publish of an adopted row")
+        proxy.refuse()
+        proxy.reset()
+        wait_until(lambda: database.value(
+            "SELECT lease_until < clock_timestamp() FROM message_log_claim"), 30, what="its end")
+        other = make_relay(merge(config, {"relay": {"name": "other"}})).start()
+        other.wait_for("connected", side="database")
+        polls(database, other, 5)
+        assert not other.events("claim adopted from a dead relay")
+        proxy.heal()
+        owner.wait_for("connected", side="database", count=2)
+        peer.on_publish = lambda publish: publish.ack()
+        peer.published[3].ack()
+        database.wait_for_statuses(sent=3, timeout=30)
+        assert database.attempts() == {0: 3}
+        seen(charged=0)
+
+
 @pytest.mark.scenario(35)
 def test_the_server_has_no_connection_left(spare_postgres, spare_database, broker, make_load):
     load = make_load(spare_database, broker, program=RELEASE)

@@ -12,6 +12,10 @@
 #define CLAIMS_MAX   64
 #define BACKENDS_MAX 48
 #define WRITERS_MAX  16
+#define STORES_MAX   8
+
+/* What takes longer than this keeps a relay from its claims. */
+#define HAMPERING_MS 1000
 #define FORMER_MAX   16
 #define GRACE_MS     5000
 #define LATE_MS      10000 /* LATE_COMMIT_US */
@@ -43,7 +47,7 @@ struct settlement {
 struct request {
 	struct settlement settle[STORE_SETTLE_MAX + 1];
 	int settle_count; /* with the naming one */
-	bool names, renew, adopt, full_read, peek, sleep, release;
+	bool names, renew, adopt, with_named, full_read, peek, sleep, release;
 	int claim_limit;
 	uint32_t turn;
 	int64_t due_from_ms, due_from_id, claims_from;
@@ -58,7 +62,7 @@ struct answer {
 	int64_t renewed[CLAIMS_MAX];
 	int renewed_count;
 	enum store_bell bell;
-	int64_t next_due_ms, peeked_ms;
+	int64_t next_due_ms, peeked_ms, named_left_ms;
 	bool has_dead;
 };
 
@@ -90,6 +94,7 @@ struct store {
 	struct store_turn *turn;
 	int64_t began_ms;
 	struct answer answer;
+	int64_t hampered_ms; /* the last time that it fared worse than the others */
 };
 
 struct writer {
@@ -102,10 +107,13 @@ struct writer {
 struct db_row database_rows[ROWS_MAX];
 struct database_faults database_faults;
 
+static const int64_t lease_ms = 30000; /* the same for all */
+
 static struct claim claims[CLAIMS_MAX];
 static int claim_count;
 static struct backend backends[BACKENDS_MAX];
 static struct writer writers[WRITERS_MAX];
+static struct store *stores[STORES_MAX]; /* of relays that live */
 static int64_t last_row_id, last_claim_id, down_until_ms;
 static int32_t last_relay_id;
 
@@ -185,10 +193,18 @@ static bool is_alive(int32_t relay_id)
 	return false;
 }
 
+static void hamper(struct store *s)
+{
+	if (s)
+		s->hampered_ms = clock_ms();
+}
+
 static void lose_client(struct backend *b)
 {
 	if (!b->client)
 		return;
+	if (down_until_ms <= clock_ms())
+		hamper(b->client);
 	database_excuse_all(b->relay_id);
 	b->client->is_lost = true;
 	b->client->backend = NULL;
@@ -321,19 +337,19 @@ static void end_writer(struct writer *w)
 
 /* --- the statements --- */
 
-static bool is_dead(const struct claim *c, int32_t relay_id)
+static bool is_dead(const struct claim *c, int32_t relay_id, bool with_named)
 {
-	return c->relay_id != relay_id &&
+	return c->relay_id != relay_id && (!c->publishing_id || with_named) &&
 	       (c->lease_until_ms < clock_ms() ||
 		(!c->publishing_id && c->has_session_lock && !is_alive(c->relay_id)));
 }
 
-static struct claim *find_dead(int32_t relay_id)
+static struct claim *find_dead(int32_t relay_id, bool with_named)
 {
 	struct claim *first = NULL;
 
 	for (int i = 0; i < claim_count; i++) {
-		if (is_dead(&claims[i], relay_id) &&
+		if (is_dead(&claims[i], relay_id, with_named) &&
 		    (!first || claims[i].claim_id < first->claim_id))
 			first = &claims[i];
 	}
@@ -383,6 +399,46 @@ static bool is_locked(int64_t id)
 	return row && row->locked_until_ms > clock_ms();
 }
 
+static bool is_former(const struct store *s, int32_t relay_id)
+{
+	for (int i = 0; i < s->former_count; i++) {
+		if (s->former_ids[i] == relay_id)
+			return true;
+	}
+	return false;
+}
+
+/* The relay that comes back for the claims of that session, or NULL. */
+static const struct store *owner_of(int32_t relay_id)
+{
+	for (int i = 0; i < STORES_MAX; i++) {
+		if (stores[i] && is_former(stores[i], relay_id))
+			return stores[i];
+	}
+	return NULL;
+}
+
+/* An owner that lives, and fared no worse than the others, was to be waited for; one that is dead
+   has had its row blamed for that. */
+static bool is_blamed_again(const struct claim *c)
+{
+	const struct store *owner = owner_of(c->relay_id);
+	int64_t since_ms = c->lease_until_ms - lease_ms;
+
+	return owner && (owner->hampered_ms >= since_ms ||
+			 task_slow_until_ms(owner->task) >= since_ms);
+}
+
+/* Perhaps its relay died since it asked for that. */
+static void name(struct claim *c, int64_t id)
+{
+	struct db_row *named = database_row(id);
+
+	c->publishing_id = id;
+	if (named && !owner_of(c->relay_id))
+		named->refusals++;
+}
+
 static bool settle(struct settlement *s, int32_t relay_id)
 {
 	struct claim *c = find_claim(s->claim_id);
@@ -396,13 +452,13 @@ static bool settle(struct settlement *s, int32_t relay_id)
 				   s->rows[i].seen, s->rows[i].was_refused);
 	}
 	if (s->keeps || s->is_careful)
-		c->publishing_id = s->publishing_id;
+		name(c, s->publishing_id);
 	else
 		drop_claim(c);
 	return true;
 }
 
-static void renew(struct backend *b, int64_t lease_ms)
+static void renew(struct backend *b)
 {
 	for (int i = 0; i < claim_count; i++) {
 		if (claims[i].relay_id != b->relay_id)
@@ -412,9 +468,9 @@ static void renew(struct backend *b, int64_t lease_ms)
 	}
 }
 
-static void adopt(struct backend *b, int64_t lease_ms)
+static void adopt(struct backend *b)
 {
-	struct claim *c = find_dead(b->relay_id);
+	struct claim *c = find_dead(b->relay_id, b->request.with_named);
 	struct db_row *named;
 
 	if (!c)
@@ -422,7 +478,7 @@ static void adopt(struct backend *b, int64_t lease_ms)
 	/* Its owner may live, and be slow: it is taken for dead. */
 	database_excuse_all(c->relay_id);
 	named = database_row(c->publishing_id);
-	if (named && c->lease_until_ms < clock_ms())
+	if (named && is_blamed_again(c))
 		named->refusals++;
 	c->relay_id = b->relay_id;
 	c->turn = b->request.turn;
@@ -453,7 +509,7 @@ static const struct db_row *next_due(const struct request *r, const struct claim
 	return first;
 }
 
-static void claim(struct backend *b, int64_t lease_ms)
+static void claim(struct backend *b)
 {
 	const struct request *r = &b->request;
 	struct answer *a = &b->answer;
@@ -505,6 +561,23 @@ static void take_bell(struct backend *b)
 	}
 }
 
+static int64_t named_left_ms(int32_t relay_id)
+{
+	int64_t first_ms = -1;
+
+	for (int i = 0; i < claim_count; i++) {
+		const struct claim *c = &claims[i];
+		int64_t left_ms = c->lease_until_ms - clock_ms();
+
+		if (c->relay_id == relay_id || !c->publishing_id)
+			continue;
+		left_ms = left_ms < 0 ? 0 : left_ms;
+		if (first_ms < 0 || left_ms < first_ms)
+			first_ms = left_ms;
+	}
+	return first_ms;
+}
+
 static void peek(struct backend *b)
 {
 	const struct request *r = &b->request;
@@ -523,7 +596,8 @@ static void peek(struct backend *b)
 		if (a->next_due_ms < 0 || in_ms < a->next_due_ms)
 			a->next_due_ms = in_ms;
 	}
-	a->has_dead = find_dead(b->relay_id) != NULL;
+	a->has_dead = find_dead(b->relay_id, r->with_named) != NULL;
+	a->named_left_ms = named_left_ms(b->relay_id);
 }
 
 /* --- a session's work --- */
@@ -541,8 +615,6 @@ static bool must_wait(const struct backend *b)
 	return false;
 }
 
-static int64_t lease_ms = 30000; /* the same for all */
-
 static bool write_all(struct backend *b)
 {
 	struct request *r = &b->request;
@@ -554,11 +626,11 @@ static bool write_all(struct backend *b)
 	for (int i = 0; i < r->settle_count; i++)
 		b->answer.settled[i] = settle(&r->settle[i], b->relay_id);
 	if (r->renew)
-		renew(b, lease_ms);
+		renew(b);
 	if (r->adopt)
-		adopt(b, lease_ms);
+		adopt(b);
 	if (r->claim_limit)
-		claim(b, lease_ms);
+		claim(b);
 	return true;
 }
 
@@ -572,13 +644,17 @@ static void give_answer(struct backend *b)
 	task_poke(b->client->task);
 }
 
-static int64_t some_latency_ms(void)
+static int64_t some_latency_ms(struct store *client)
 {
+	int64_t ms = sim_random(3);
+
 	if (sim_chance(database_faults.hung_one_in))
-		return 30000 + sim_random(60000);
-	if (sim_chance(database_faults.slow_one_in))
-		return sim_random(9000);
-	return sim_random(3);
+		ms = 30000 + sim_random(60000);
+	else if (sim_chance(database_faults.slow_one_in))
+		ms = sim_random(9000);
+	if (ms > HAMPERING_MS)
+		hamper(client);
+	return ms;
 }
 
 static void run_stage(struct backend *b)
@@ -613,7 +689,7 @@ static void run_stage(struct backend *b)
 		give_answer(b);
 	b->stage++;
 	/* Half a turn takes no time to speak of: its pieces arrive together. */
-	b->next_ms = clock_ms() + (sim_chance(3) ? some_latency_ms() : 0);
+	b->next_ms = clock_ms() + (sim_chance(3) ? some_latency_ms(b->client) : 0);
 }
 
 static int64_t backend_due_ms(const struct backend *b)
@@ -672,6 +748,7 @@ void database_run(void)
 
 void database_restart(int64_t down_ms)
 {
+	down_until_ms = clock_ms() + 1 + down_ms;
 	for (int i = 0; i < BACKENDS_MAX; i++) {
 		if (backends[i].is_used)
 			end_backend(&backends[i]);
@@ -682,7 +759,6 @@ void database_restart(int64_t down_ms)
 		if (writers[i].is_used)
 			end_writer(&writers[i]);
 	}
-	down_until_ms = clock_ms() + down_ms;
 }
 
 void database_break_one(void)
@@ -800,7 +876,13 @@ struct store *store_new(const struct store_settings *settings)
 	struct store *s = xcalloc(1, sizeof(*s));
 
 	s->settings = *settings;
-	return s;
+	for (int i = 0; i < STORES_MAX; i++) {
+		if (!stores[i]) {
+			stores[i] = s;
+			return s;
+		}
+	}
+	sim_fail("more stores than relays");
 }
 
 static void take_back(struct store_turn *t)
@@ -846,17 +928,12 @@ void store_free(struct store *s)
 		for (int i = 0; i < s->former_count; i++)
 			blame_named(s->former_ids[i]);
 		store_close(s);
+		for (int i = 0; i < STORES_MAX; i++) {
+			if (stores[i] == s)
+				stores[i] = NULL;
+		}
 	}
 	free(s);
-}
-
-static bool is_former(const struct store *s, int32_t relay_id)
-{
-	for (int i = 0; i < s->former_count; i++) {
-		if (s->former_ids[i] == relay_id)
-			return true;
-	}
-	return false;
 }
 
 static bool is_known(struct batch *const *batches, int count, int64_t claim_id)
@@ -921,7 +998,7 @@ static int begin_session(struct store *s, struct batch *const *batches, int coun
 		return error_set(err, ERROR_LOST, "gone before the take-over");
 	take_over(s, batches, count, lost, relay_id);
 	remember_id(s, relay_id);
-	task_block(clock_min(some_latency_ms(), deadline_ms - clock_ms()), false);
+	task_block(clock_min(some_latency_ms(s), deadline_ms - clock_ms()), false);
 	if (!s->is_lost && sim_chance(database_faults.lost_one_in))
 		end_backend(b);
 	if (s->is_lost)
@@ -945,8 +1022,11 @@ int store_open(struct store *s, struct batch *const *batches, int count, bool *l
 	task_seam();
 	timeout_ms = (int)clock_min(timeout_ms, s->settings.connect_timeout_ms);
 	deadline_ms = clock_ms() + timeout_ms;
-	is_down =
-		down_until_ms > clock_ms() || sim_chance(database_faults.refused_one_in);
+	is_down = down_until_ms > clock_ms();
+	if (!is_down && sim_chance(database_faults.refused_one_in)) {
+		is_down = true;
+		hamper(s);
+	}
 	if (task_block(clock_min(is_down && sim_chance(2) ? 5000 : sim_random(20),
 				 timeout_ms),
 		       stop_fd >= 0))
@@ -1029,6 +1109,7 @@ static void fill_request(struct store *s, struct request *r, struct store_turn *
 {
 	*r = (struct request){.renew = t->renew,
 			      .adopt = t->adopt,
+			      .with_named = t->with_named,
 			      .peek = t->peek,
 			      .sleep = t->sleep,
 			      .claim_limit = t->claim_limit,
@@ -1074,7 +1155,7 @@ void store_turn_begin(struct store *s, struct store_turn *t)
 		b->is_busy = true;
 		b->stage = RELEASE_BELL;
 		b->write_began_ms = 0;
-		b->next_ms = clock_ms() + some_latency_ms();
+		b->next_ms = clock_ms() + some_latency_ms(s);
 		plan_faults(b);
 	} else {
 		struct request nobody_hears;
@@ -1166,6 +1247,7 @@ static void take_answers(struct store *s, struct store_turn *t)
 	t->bell = a->bell;
 	t->next_due_ms = a->next_due_ms;
 	t->has_dead = a->has_dead;
+	t->named_left_ms = a->named_left_ms;
 	s->has_bell = a->bell == STORE_BELL_TAKEN || (s->has_bell && !t->peek);
 	take_marks(s, t);
 	if (a->claim_id)

@@ -24,7 +24,7 @@ struct task {
 	bool has_ended, is_dead, is_stopped, has_signal;
 	bool ignores_pokes, is_poked;
 	int ends_in;
-	int64_t slow_ms;
+	int64_t slow_ms, slow_until_ms;
 	int64_t polled_ms;
 	int spins;
 };
@@ -192,6 +192,7 @@ static void be_slow(struct task *t)
 	int64_t ms = sim_chance(50) ? sim_random(90000) : sim_random(4);
 
 	t->slow_ms += ms;
+	t->slow_until_ms = now_ms + ms;
 	t->ignores_pokes = true;
 	give_way(now_ms + ms);
 	t->ignores_pokes = false;
@@ -236,6 +237,11 @@ void task_stop(struct task *t)
 int64_t task_slow_ms(const struct task *t)
 {
 	return t->slow_ms;
+}
+
+int64_t task_slow_until_ms(const struct task *t)
+{
+	return t->slow_until_ms;
 }
 
 /* --- what a relay asks of the system --- */

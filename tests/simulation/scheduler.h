@@ -81,8 +81,9 @@ bool task_is_dead(const struct task *t);
 /* SIGTERM, as its base/stop.h shows it. */
 void task_stop(struct task *t);
 
-/* Was it ever slower than any deadline allows for? */
+/* How long it was slower than it should be, all in all, and until when the last time. */
 int64_t task_slow_ms(const struct task *t);
+int64_t task_slow_until_ms(const struct task *t);
 
 /* How often a seam makes it slow: once in n calls; 0: never. */
 extern int64_t task_slow_one_in;

@@ -167,7 +167,8 @@ static void restart_broker(void)
 
 static void restart_database(void)
 {
-	database_restart(sim_random(20000));
+	/* Also for longer than a lease. */
+	database_restart(sim_random(sim_chance(3) ? 120000 : 20000));
 }
 
 static void block_broker(void)

@@ -90,6 +90,13 @@ static int turn_all(void)
 	return turns;
 }
 
+/* The database has answered for a lease: claims that name a row may be adopted. */
+static void watch(void)
+{
+	t.watched_since_ms = clock_ms() - LEASE_MS;
+	t.answered_at_ms = clock_ms();
+}
+
 /* The first turn after opening looks for dead relays. */
 static void skip_adopt(void)
 {
@@ -1096,6 +1103,7 @@ START_TEST(the_row_that_killed_its_relay_is_charged_and_no_other)
 	fake_database_insert(1, 3, clock_ms());
 	fake_database_row(2)->try_count = deaths[_i].try_count;
 	fake_database_dead_claim(1, 3, 2);
+	watch();
 	skip_adopt();
 	b = work.batches[0];
 	ck_assert_int_eq(b->in_state[ROW_WAITING], 2);
@@ -1107,11 +1115,134 @@ START_TEST(the_row_that_killed_its_relay_is_charged_and_no_other)
 }
 END_TEST
 
+/* Looks, asleep in between, until `ms` have passed; says whether any claim was adopted. */
+static bool adopts_within(int64_t ms)
+{
+	int64_t until_ms = clock_ms() + ms;
+
+	while (clock_ms() < until_ms && counts.claims_adopted == 0) {
+		if (turn_all() == 0 && t.appetite == APPETITE_ASLEEP)
+			fake_clock_advance(clock_min(turns_due_ms(&t), until_ms) -
+					   clock_ms());
+	}
+	return counts.claims_adopted > 0;
+}
+
+/* Its lease ran out in an outage, perhaps, and its owner lives. */
+START_TEST(a_claim_that_names_a_row_is_adopted_after_a_lease_of_answers)
+{
+	static const int64_t polls[] = {POLL_MS, 3600000};
+
+	t.settings.poll_interval_ms = polls[_i];
+	fake_database_insert(1, 2, clock_ms());
+	fake_database_dead_claim(1, 2, 2);
+	ck_assert(!adopts_within(LEASE_MS - 1));
+	ck_assert_int_eq(fake_database_row(2)->try_count, 0);
+	ck_assert(adopts_within(LEASE_MS / 4 + 100));
+	turn_all();
+	ck_assert_int_eq(fake_database_row(2)->try_count, 1);
+}
+END_TEST
+
+START_TEST(a_claim_that_names_none_does_not_wait_for_one_that_does)
+{
+	fake_database_insert(1, 4, clock_ms());
+	fake_database_dead_claim(1, 2, 2);
+	fake_database_dead_claim(3, 2, 0);
+	skip_adopt();
+	ck_assert_int_eq(work.count, 1);
+	ck_assert_int_eq(work.batches[0]->rows[0].id, 3);
+}
+END_TEST
+
+START_TEST(a_new_session_begins_the_wait_for_owners_anew)
+{
+	fake_database_insert(1, 2, clock_ms() + 3600000);
+	turn_all();
+	ck_assert(!adopts_within(LEASE_MS));
+	db->loses_next_listen = true;
+	turns_collect(&t);
+	fake_database_dead_claim(1, 2, 2);
+	reopen();
+	ck_assert(!adopts_within(LEASE_MS - 1));
+	ck_assert(adopts_within(LEASE_MS / 4 + 100));
+}
+END_TEST
+
+/* A pooler, or a network that swallows for a while, keeps this session; its owner's may be gone. */
+START_TEST(an_answer_after_a_long_silence_begins_the_wait_for_owners_anew)
+{
+	turn_all();
+	ck_assert(!adopts_within(LEASE_MS));
+	db->answer_ms = LEASE_MS / 2 + 1;
+	fake_clock_advance(POLL_MS);
+	ck_assert(turn());
+	db->answer_ms = 1;
+	fake_database_insert(1, 2, clock_ms() + 3600000);
+	fake_database_dead_claim(1, 2, 2);
+	ck_assert(!adopts_within(LEASE_MS - 1));
+	ck_assert(adopts_within(LEASE_MS / 4 + 100));
+}
+END_TEST
+
+START_TEST(a_look_after_a_long_sleep_begins_the_wait_for_owners_anew)
+{
+	t.settings.poll_interval_ms = 3600000;
+	turn_all();
+	fake_database_insert(1, 2, clock_ms() + 2 * 3600000);
+	turn_all();
+	fake_database_dead_claim(1, 2, 2);
+	fake_clock_advance(t.sleep_until_ms - clock_ms());
+	ck_assert(!adopts_within(LEASE_MS - 1));
+	ck_assert(adopts_within(LEASE_MS / 4 + 100));
+}
+END_TEST
+
+/* So that it is back in time, however slow the backoff has become. */
+START_TEST(an_owner_that_names_a_row_tries_soon_to_come_back)
+{
+	struct batch *b;
+
+	t.settings.lease_ms = 2000;
+	fake_database_insert(1, 2, clock_ms());
+	fake_database_dead_claim(1, 2, 0);
+	skip_adopt();
+	b = work.batches[0];
+	unnamed_batch = b;
+	unnamed = &b->rows[0];
+	ck_assert(turn());
+	db->loses_next_listen = true;
+	turns_collect(&t);
+	db->fail_opens = 10;
+	for (int i = 0; i < 10; i++) {
+		fake_clock_advance(t.link.retry_at_ms - clock_ms());
+		turns_open(&t, 5000, -1);
+		ck_assert_int_le(t.link.retry_at_ms, clock_ms() + 500);
+	}
+}
+END_TEST
+
+START_TEST(a_run_until_empty_waits_for_a_claim_whose_lease_ran_out)
+{
+	t.settings.until_empty = true;
+	t.settings.wants_bell = false;
+	fake_database_insert(1, 1, clock_ms());
+	fake_database_dead_claim(1, 1, 1);
+	turn_all();
+	ck_assert(!t.is_empty);
+	ck_assert(adopts_within(LEASE_MS + LEASE_MS / 4));
+	turn_all();
+	ck_assert_int_eq(fake_database_row(1)->try_count, 1);
+	ck_assert(t.is_empty);
+}
+END_TEST
+
 START_TEST(a_named_row_that_is_not_there_any_more_is_no_trouble)
 {
 	fake_database_insert(1, 3, clock_ms());
 	fake_database_dead_claim(1, 3, 2);
 	fake_database_row(2)->status = FAKE_SENT;
+	watch();
 	skip_adopt();
 	ck_assert_int_eq(work.batches[0]->count, 2);
 	ck_assert_int_eq(work.batches[0]->in_state[ROW_DECIDED], 0);
@@ -1559,6 +1690,16 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, a_claim_of_a_dead_relay_is_adopted_and_its_rows_go_alone);
 	tcase_add_loop_test(tc, the_row_that_killed_its_relay_is_charged_and_no_other, 0,
 			    sizeof(deaths) / sizeof(deaths[0]));
+	tcase_add_loop_test(tc,
+			    a_claim_that_names_a_row_is_adopted_after_a_lease_of_answers,
+			    0, 2);
+	tcase_add_test(tc, a_claim_that_names_none_does_not_wait_for_one_that_does);
+	tcase_add_test(tc, a_new_session_begins_the_wait_for_owners_anew);
+	tcase_add_test(tc,
+		       an_answer_after_a_long_silence_begins_the_wait_for_owners_anew);
+	tcase_add_test(tc, a_look_after_a_long_sleep_begins_the_wait_for_owners_anew);
+	tcase_add_test(tc, an_owner_that_names_a_row_tries_soon_to_come_back);
+	tcase_add_test(tc, a_run_until_empty_waits_for_a_claim_whose_lease_ran_out);
 	tcase_add_test(tc, a_named_row_that_is_not_there_any_more_is_no_trouble);
 	tcase_add_test(tc, naming_a_row_settles_the_one_before_and_keeps_the_claim);
 	tcase_add_test(tc, a_name_that_is_not_followed_by_another_is_taken_back);
