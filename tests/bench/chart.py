@@ -4,6 +4,7 @@ Written by hand, since a plotting library would be a hundred megabytes for some 
 on a light and a dark page: the background is part of the picture.
 """
 
+import math
 from xml.sax.saxutils import escape
 
 WIDTH = 860
@@ -64,7 +65,8 @@ def _backlog(canvas, section):
     rows = section["tables"][0]["rows"]
     canvas.title(f"{section['title']}: messages a second",
                  f"{section['settings']}; bar: median, line: lowest to highest; "
-                 f"{section['run']['date']}, {section['run']['machine'].split(',')[0]}")
+                 f"{section['run']['date']}, {section['run']['machine'].split(',')[0]}, "
+                 f"load before: {section['run']['load before']}")
     most = max(row[3]["high"] for row in rows)
     for kind in dict.fromkeys(row[0] for row in rows):
         canvas.y += 18
@@ -93,8 +95,6 @@ _TICKS = (0.1, 1, 10, 100, 1000, 10000)
 
 
 def _latency(canvas, section):
-    import math
-
     def x(ms):
         low, high = math.log10(_TICKS[0]), math.log10(_TICKS[-1])
         return LEFT + (math.log10(min(max(ms, _TICKS[0]), _TICKS[-1])) - low) / (high - low) \
