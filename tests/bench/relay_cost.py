@@ -53,7 +53,8 @@ def memory(bench, backlog, seconds):
 
 def run(bench):
     rows = bench.rows(500, 20_000)
-    backlogs = bench.pick((300,), (1_000, 100_000, 1_000_000), (1_000, 100_000, 1_000_000, 10_000_000))
+    backlogs = [bench.rows(size, size) for size in bench.pick(
+        (300,), (1_000, 100_000, 1_000_000), (1_000, 100_000, 1_000_000, 10_000_000))]
     seconds = bench.pick(5, 5, 30)
     calls = [calls_line(bench, rows, on_sent) for on_sent in ("mark", "delete")]
     memories = []

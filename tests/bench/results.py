@@ -135,7 +135,10 @@ def page(sections):
     parts = ["# Results", "Written by `make bench`; do not edit. `results.json` has every "
              "repetition. Cells show the median of the turns and (lowest–highest).",
              "![Throughput and latency](results.svg)", "## Numbers to reach",
-             table(REACH_COLUMNS, reach_rows(sections)), "## Runs", _runs(sections)]
+             table(REACH_COLUMNS, reach_rows(sections)), "## Runs", _runs(sections),
+             "A load beyond the number of processors says that others used the machine at the same "
+             "time: rates are then too low and latencies too long for all, what needs several "
+             "processors at once suffers most, and only counts can be trusted to the digit."]
     for section in sections.values():
         parts += [f"## {section['title']}", section["note"],
                   f"{section['settings']}. Run {_run_number(sections, section)}."]
