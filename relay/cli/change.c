@@ -109,29 +109,16 @@ static int count(struct run *run, struct error *err)
 }
 
 /* Of filters the newest rows are examples; of ids there are no surprises. */
-static int examples(struct run *run, struct row **rows, struct error *err)
+static int examples(struct run *run, struct rows_entry **rows, struct error *err)
 {
 	if (run->change->id_count || run->total == 0)
 		return 0;
 	return rows_list(run->o, &run->change->filter, 0, EXAMPLES, rows, err);
 }
 
-static void print_examples(const struct row *rows, int count)
-{
-	struct table t;
-
-	if (count == 0)
-		return;
-	table_init(&t, PRESENT_COLUMNS);
-	for (int i = 0; i < count; i++)
-		present_row(&t, &rows[i]);
-	table_print(&t, stdout);
-	table_release(&t);
-}
-
 static int look(struct run *run, struct error *err)
 {
-	struct row *rows = NULL;
+	struct rows_entry *rows = NULL;
 	char text[HUMAN_MAX];
 	json_t *list;
 	int n;
@@ -148,7 +135,8 @@ static int look(struct run *run, struct error *err)
 	} else {
 		printf("%s would be %s%s\n", human_plural(run->total, "row", text),
 		       run->words->past, n ? ", for example:\n" : "");
-		print_examples(rows, n);
+		if (n)
+			present_rows(rows, n);
 	}
 	free(rows);
 	return 0;

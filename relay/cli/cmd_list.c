@@ -15,26 +15,20 @@ struct page {
 	int64_t limit;
 };
 
-static void print_page(const struct row *rows, int count, bool has_more)
+static void print_page(const struct rows_entry *rows, int count, bool has_more)
 {
-	struct table t;
-
 	if (count == 0) {
 		printf("no rows\n");
 		return;
 	}
-	table_init(&t, PRESENT_COLUMNS);
-	for (int i = 0; i < count; i++)
-		present_row(&t, &rows[i]);
-	table_print(&t, stdout);
-	table_release(&t);
+	present_rows(rows, count);
 	if (has_more)
 		printf("\nmore: --after %lld\n", (long long)rows[count - 1].id);
 }
 
 static int list(const struct cli *cli, struct operate *o, const struct page *p)
 {
-	struct row *rows = NULL;
+	struct rows_entry *rows = NULL;
 	struct error err;
 	/* One more tells whether there are more. */
 	int count = rows_list(o, &p->filter, p->after, (int)p->limit + 1, &rows, &err);

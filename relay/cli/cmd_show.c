@@ -82,7 +82,7 @@ static struct slice whole_characters(struct slice s, bool is_cut)
 	return s;
 }
 
-static void show_body(const struct row_detail *d)
+static void show_body(const struct rows_detail *d)
 {
 	struct buffer out = {0};
 	bool is_cut = (int64_t)d->body.size < d->row.body_bytes;
@@ -104,9 +104,9 @@ static void show_body(const struct row_detail *d)
 	buffer_release(&out);
 }
 
-static void show(const struct row_detail *d)
+static void show(const struct rows_detail *d)
 {
-	const struct row *r = &d->row;
+	const struct rows_entry *r = &d->row;
 
 	field("id", "%lld", (long long)r->id);
 	text_field("message_id", r->message_id);
@@ -142,10 +142,11 @@ static json_t *object(struct slice s)
 	return j ? j : human_json(s.data, s.size);
 }
 
-static int show_json(const struct cli *cli, struct operate *o, const struct row_detail *d)
+static int show_json(const struct cli *cli, struct operate *o,
+		     const struct rows_detail *d)
 {
 	json_t *j = present_json(&d->row);
-	struct row_detail again;
+	struct rows_detail again;
 	struct error err;
 	bool is_text = human_is_text(d->body.data, d->body.size);
 	char id[24];
@@ -179,7 +180,7 @@ static int show_json(const struct cli *cli, struct operate *o, const struct row_
 static int find(const struct cli *cli, struct operate *o)
 {
 	bool wants_all = cli->raw || cli->is_json;
-	struct row_detail d;
+	struct rows_detail d;
 	struct error err;
 	int rc = rows_find(o, cli->operands[0],
 			   wants_all ? ROWS_BODY_WHOLE : ROWS_BODY_BEGINNING, &d, &err);

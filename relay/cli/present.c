@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "cli/human.h"
+#include "cli/table.h"
 
 /* What an infinite time comes as; see OPERATE_MS. */
 #define CENTURY_MS (INT64_C(3155760000) * 1000)
@@ -20,7 +21,7 @@ const char *present_moment(int64_t ms, char *out, size_t size)
 	return out;
 }
 
-void present_row(struct table *t, const struct row *row)
+static void add_row(struct table *t, const struct rows_entry *row)
 {
 	char text[HUMAN_MAX + 8];
 
@@ -34,12 +35,23 @@ void present_row(struct table *t, const struct row *row)
 	table_text(t, row->last_error.data, row->last_error.size);
 }
 
+void present_rows(const struct rows_entry *rows, int count)
+{
+	struct table t;
+
+	table_init(&t, "ID>|STATUS|EXCHANGE|ROUTING KEY|TRIES>|CHANGED>|SIZE>|ERROR*");
+	for (int i = 0; i < count; i++)
+		add_row(&t, &rows[i]);
+	table_print(&t, stdout);
+	table_release(&t);
+}
+
 static json_t *text(struct slice s)
 {
 	return s.data ? human_json(s.data, s.size) : json_null();
 }
 
-json_t *present_json(const struct row *row)
+json_t *present_json(const struct rows_entry *row)
 {
 	return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:I}",
 			 "id", (json_int_t)row->id, "message_id", text(row->message_id),

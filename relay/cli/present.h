@@ -3,17 +3,15 @@
 
 #include <jansson.h>
 
-#include "cli/table.h"
 #include "store/rows.h"
 
 /* How rows of message_log look, to people and to programs. */
 
-/* The columns of present_row(), for table_init(). */
-#define PRESENT_COLUMNS "ID>|STATUS|EXCHANGE|ROUTING KEY|TRIES>|CHANGED>|SIZE>|ERROR*"
-void present_row(struct table *t, const struct row *row);
+/* Prints them as a table. */
+void present_rows(const struct rows_entry *rows, int count);
 
 /* All columns but the body; the caller owns it. */
-json_t *present_json(const struct row *row);
+json_t *present_json(const struct rows_entry *row);
 
 /* Prints it on a line of its own, and frees it. */
 void present_line(json_t *object);

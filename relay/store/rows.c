@@ -40,9 +40,9 @@ void rows_add_filter(struct operate *o, const struct rows_filter *f)
 	pg_params_int8(p, f->newer_ms);
 }
 
-static void read_row(const struct pg_result *r, int i, struct row *row)
+static void read_row(const struct pg_result *r, int i, struct rows_entry *row)
 {
-	*row = (struct row){
+	*row = (struct rows_entry){
 		.id = pg_int(r, i, 0),
 		.message_id = pg_slice(r, i, 1),
 		.status = pg_slice(r, i, 2),
@@ -62,7 +62,7 @@ static void read_row(const struct pg_result *r, int i, struct row *row)
 }
 
 int rows_list(struct operate *o, const struct rows_filter *f, int64_t after_id, int limit,
-	      struct row **out, struct error *err)
+	      struct rows_entry **out, struct error *err)
 {
 	const char *condition = "false";
 	const struct pg_result *r;
@@ -104,7 +104,7 @@ int64_t rows_id(const char *name)
 }
 
 int rows_find(struct operate *o, const char *name, enum rows_body body,
-	      struct row_detail *out, struct error *err)
+	      struct rows_detail *out, struct error *err)
 {
 	static const char *const bodies[] = {
 		[ROWS_BODY_WHOLE] = OPERATE_BODY_WHOLE,

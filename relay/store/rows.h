@@ -27,7 +27,7 @@ int rows_status(const char *status, const char **condition);
 /* Adds the parameters of OPERATE_MATCH, in order. */
 void rows_add_filter(struct operate *o, const struct rows_filter *f);
 
-struct row {
+struct rows_entry {
 	int64_t id;
 	struct slice message_id, status, exchange, routing_key, content_type, last_error;
 	int64_t try_count, body_bytes;
@@ -42,12 +42,12 @@ struct row {
  * row, for paging. Returns their number, or -1; the caller frees *out.
  */
 int rows_list(struct operate *o, const struct rows_filter *f, int64_t after_id, int limit,
-	      struct row **out, struct error *err);
+	      struct rows_entry **out, struct error *err);
 
 enum rows_body { ROWS_BODY_WHOLE, ROWS_BODY_BEGINNING, ROWS_BODY_BASE64 };
 
-struct row_detail {
-	struct row row;
+struct rows_detail {
+	struct rows_entry row;
 	struct slice headers, properties; /* JSON, or NULL */
 	struct slice body;                /* as asked for */
 	int64_t claim_id;                 /* of the claim that has it in hand, or 0 */
@@ -58,7 +58,7 @@ struct row_detail {
 
 /* By id, or else by message_id. Returns 1, 0 when there is no such row, -1. */
 int rows_find(struct operate *o, const char *name, enum rows_body body,
-	      struct row_detail *out, struct error *err);
+	      struct rows_detail *out, struct error *err);
 
 /* A name as the operator gives it is an id when it is one; else 0. */
 int64_t rows_id(const char *name);
