@@ -154,23 +154,26 @@ def test_requeue_leaves_rows_of_other_states_alone(rows, database, relay):
 
 
 def test_requeued_rows_arrive(database, broker, relay):
-    """And at once: a relay that sleeps is woken."""
     exchange = broker.exchange()
-    relay.configure(merge(relay.config, {"relay": {"poll_interval": "60s"},
-                                         "retry": {"max_attempts": 1}}))
+    relay.configure(merge(relay.config, {"retry": {"max_attempts": 1}}))
     relay.start()
     id = database.insert(exchange, "k")
     database.wait_for_status(id, "failed")
     queue = broker.queue(exchange, "k")
-    # Not to be missed: it listens while nobody works.
-    wait_until(lambda: database.query("SELECT pid FROM pg_locks WHERE locktype = 'advisory'"
-                                      " AND objid = 0 AND mode = 'ExclusiveLock' AND granted"
-                                      " AND database = (SELECT oid FROM pg_database"
-                                      " WHERE datname = current_database())"), what="sleep")
     assert change(relay, "requeue", id)["rows"] == 1
     database.wait_for_status(id, "sent")
     assert broker.count(queue) == 1
     relay.stop()
+
+
+def test_requeue_rings_for_relays_that_sleep(rows, database, relay):
+    database.query(f"LISTEN message_log_{database.value('SELECT %s::regclass::oid', ['message_log'])}")
+    assert change(relay, "requeue", "--key", "none")["rows"] == 0
+    database.query("SELECT 1")
+    assert database.connection.notifies == []
+    assert change(relay, "requeue", "--all")["rows"] == 3
+    database.query("SELECT 1")
+    assert len(database.connection.notifies) == 1
 
 
 def test_requeue_leaves_locked_rows_to_their_owner_and_says_so(rows, database, relay):
