@@ -7,7 +7,7 @@
  *                                     add_reads) and of a new session (store_open.c: take_over),
  *                                     each of them a step of the session's backend
  *   turns_open, turns_begin, take_settled, take_claimed, take_adopted, blame_named, take_renewed,
- *   give_up_batch                     turns.c
+ *   turns_give_up_batch               turns.c, turns_answers.c
  *   sender_publish, take_receipt, doubt
  *                                     sender.c
  *
@@ -373,7 +373,7 @@ inline forget_batch()
 }
 
 /* What waits is not published any more; what is in flight is waited for. */
-inline give_up_batch()
+inline turns_give_up_batch()
 {
 	is_lost = true;
 	for (r : 0 .. ROWS - 1) {
@@ -461,7 +461,7 @@ loop:
 			opens = false;
 			former = 1 << s;
 			if
-			:: batch && !turn[s].retaken -> give_up_batch()
+			:: batch && !turn[s].retaken -> turns_give_up_batch()
 			:: else
 			fi
 		:: else ->
@@ -480,7 +480,7 @@ take_settled:
 			:: else
 			fi;
 			if
-			:: turn[s].renew && batch && !turn[s].renewed -> give_up_batch()
+			:: turn[s].renew && batch && !turn[s].renewed -> turns_give_up_batch()
 			:: else
 			fi;
 			if

@@ -1,14 +1,14 @@
 /*
  * Going to sleep and being woken: RELAYS relays and WRITERS writers around the bell, the advisory
  * lock K of schema/0003_doorbell.sql. Every step is what one statement of relay/store/sql.h or
- * one function of relay/engine/turns.c does, and is labelled with its name:
+ * one function of relay/engine/turns*.c does, and is labelled with its name:
  *
  *   message_log_ring   the trigger: a shared lock until the commit, or else NOTIFY
  *   SQL_BELL_RELEASE, SQL_CLAIM, SQL_BELL_TAKE, SQL_PEEK
  *                      statements, each with a snapshot of its own (store_turn.c: add_writes,
  *                      add_reads)
  *   take_claimed, take_peek, pause_shortly, listen
- *                      turns.c, when the answers are in
+ *                      turns_answers.c and turns.c, when the answers are in
  *
  * Rows become visible at commit alone. There is no poll here: without it a row that is due must
  * be claimed while some relay lives. Timers that are left are the pause of a few milliseconds,

@@ -21,6 +21,8 @@ class Mutant:
 
 SENDER = "relay/engine/sender.c"
 TURNS = "relay/engine/turns.c"
+TURNS_PLAN = "relay/engine/turns_plan.c"
+TURNS_ANSWERS = "relay/engine/turns_answers.c"
 POLICY = "relay/engine/policy.c"
 STORE_OPEN = "relay/store/store_open.c"
 STORE_TURN = "relay/store/store_turn.c"
@@ -118,14 +120,14 @@ MUTANTS = [
              "	return s->answered_sequence >= 0 || row->sequence ||\n")]),
     Mutant("charge_a_dead_relays_rows", "all rows of an adopted claim pay for its owner's death",
            ["unit turns"],
-           [(TURNS,
+           [(TURNS_ANSWERS,
              "		if (row->id != b->publishing_id)\n"
              "			continue;\n"
              "		t->counts->verdicts[VERDICT_CRASHED]++;\n",
              "")]),
     Mutant("no_blame_for_a_death", "a row that kills relays does so for ever",
            ["unit turns"],
-           [(TURNS, "	blame_named(t, b);\n", "	(void)blame_named;\n")]),
+           [(TURNS_ANSWERS, "	blame_named(t, b);\n", "	(void)blame_named;\n")]),
     Mutant("nobody_is_named", "rows of an adopted claim go without being named in it",
            ["unit sender"],
            [(SENDER, "return b->is_adopted && b->publishing_id != row->id;",
@@ -171,20 +173,20 @@ MUTANTS = [
            [(SQL, "(lease_until < clock_timestamp()\"", "(lease_until IS NOT NULL\"")]),
     Mutant("adopt_no_one", "a dead relay's rows stay in its claim",
            ["unit turns"],
-           [(TURNS, "	if (t->appetite == APPETITE_AWAKE && now_ms >= t->adopt_at_ms &&\n",
+           [(TURNS_PLAN, "	if (t->appetite == APPETITE_AWAKE && now_ms >= t->adopt_at_ms &&\n",
              "	if (t->appetite == APPETITE_AWAKE && now_ms < 0 &&\n")]),
     Mutant("adopt_in_an_outage", "a row pays for a death that was an outage",
            ["unit turns", "fault longer_than_a_lease"],
-           [(TURNS, "		turn->adopt = true;\n		turn->with_named = has_watched(t);\n",
+           [(TURNS_PLAN, "		turn->adopt = true;\n		turn->with_named = turns_has_watched(t);\n",
              "		turn->adopt = true;\n		turn->with_named = true;\n")]),
     Mutant("never_renew", "a lease runs out while its owner is at work",
            ["unit turns"],
-           [(TURNS, "			t->turn.renew = true;\n", "			t->turn.renew = false;\n")]),
+           [(TURNS_PLAN, "			t->turn.renew = true;\n", "			t->turn.renew = false;\n")]),
     Mutant("renew_what_is_gone", "rows of a claim that somebody adopted are published on",
            ["unit turns"],
-           [(TURNS,
+           [(TURNS_ANSWERS,
              "		if (!is_renewed(&t->turn, b->claim_id))\n"
-             "			give_up_batch(b);\n",
+             "			turns_give_up_batch(b);\n",
              "		(void)is_renewed;\n")]),
     Mutant("publish_past_the_lease", "rows are published when the lease may have run out",
            ["unit sender"],
@@ -195,7 +197,7 @@ MUTANTS = [
              "		if (!row || must_be_named(b, row))\n")]),
     Mutant("settle_too_early", "a claim is closed when the first of its rows has a verdict",
            ["unit turns"],
-           [(TURNS, "if (batch_open_rows(b) == 0 || release)",
+           [(TURNS_PLAN, "if (batch_open_rows(b) == 0 || release)",
              "if (b->in_state[ROW_DECIDED] || batch_open_rows(b) == 0 || release)")]),
     Mutant("forget_verdicts", "confirmed rows are sent again after the database was lost",
            ["fault session_is_terminated_at"],
@@ -210,7 +212,7 @@ MUTANTS = [
              "			t->settle[i]->is_settling = false;\n")]),
     Mutant("free_what_the_broker_borrows", "a lost claim is freed with its rows in flight",
            ["unit turns"],
-           [(TURNS, "	if (!is_ours && b->in_state[ROW_IN_FLIGHT]) {\n",
+           [(TURNS_ANSWERS, "	if (!is_ours && b->in_state[ROW_IN_FLIGHT]) {\n",
              "	if (b->count < 0) {\n")]),
     Mutant("adopt_what_has_no_lock", "relays do not lock themselves, so the living look dead",
            ["fault living_relay_is_not_adopted"],
@@ -238,17 +240,18 @@ MUTANTS = [
     # --- no row is overlooked ---
     Mutant("no_second_look", "a row that came just before the bell was taken waits for a poll",
            ["fault before_the_bell_is_taken", "unit turns"],
-           [(TURNS, "	if (adopts || turn->next_due_ms == 0) {\n",
+           [(TURNS_ANSWERS, "	if (adopts || turn->next_due_ms == 0) {\n",
              "	if (turn->bell != STORE_BELL_TAKEN && (adopts || turn->next_due_ms == 0)) {\n")]),
     Mutant("no_full_read", "rows that commit late, before the low-water mark, are never seen",
            ["unit turns"],
-           [(TURNS, "t->full_read || now_ms >= t->full_read_at_ms", "false")]),
+           [(TURNS_PLAN, "t->full_read || now_ms >= t->full_read_at_ms", "false")]),
     Mutant("deaf", "nobody wakes when the bell rings",
            ["unit turns"],
            [(TURNS, "	if (rc > 0 && t->has_bell) {\n", "	if (rc > 1 && t->has_bell) {\n")]),
     Mutant("keep_the_bell", "a relay at work lets every writer ring",
            ["unit turns"],
-           [(TURNS, "	t->turn.wake = store_has_bell(t->store);\n", "	t->turn.wake = false;\n")]),
+           [(TURNS_PLAN, "	t->turn.wake = store_has_bell(t->store);\n",
+             "	t->turn.wake = false;\n")]),
     # --- parked destinations ---
     Mutant("never_park", "one bad deploy fails a whole table",
            ["unit parking"],
@@ -264,7 +267,7 @@ MUTANTS = [
              "	return work_in_flight(s->work) < 0 &&\n")]),
     Mutant("sleep_after_half_a_look", "a row that was committed late waits for the next poll",
            ["unit turns"],
-           [(TURNS, "		until_ms = clock_min(until_ms, t->full_peek_at_ms);\n",
+           [(TURNS_ANSWERS, "		until_ms = clock_min(until_ms, t->full_peek_at_ms);\n",
              "		until_ms = clock_min(until_ms, CLOCK_NEVER);\n")]),
     Mutant("others_overtake_a_name", "a row is blamed for a death while others are published",
            ["unit sender"],

@@ -1,0 +1,319 @@
+#include "turns_private.h"
+
+#include "base/clock.h"
+#include "base/failpoint.h"
+#include "base/log.h"
+
+/* Dead relays are looked for at least this often while there is work. */
+#define ADOPT_EVERY_MS 5000
+
+/* Rows of transactions that began before the low-water mark and committed after it are
+   found by reading from the beginning, this often under load and always before sleeping.
+ */
+#define FULL_READ_EVERY_MS 1000
+
+/* Reading from the beginning passes every row that is left alone (a million of them, perhaps) and
+   every dead index entry. When it takes longer than this, that is done for a small share of the
+   time only. */
+#define FULL_READ_CHEAP_MS     200
+#define FULL_READ_SHARE        20
+#define FULL_READ_PAUSE_MAX_MS 60000
+
+/* When the bell cannot be had, or rings for nothing: look again after 1, 2, 4 … ms. */
+#define PAUSE_MAX_MS 25
+#define PAUSES_MAX   8
+#define SHORT_PAUSES 3
+
+/* Rows that somebody else has locked are tried again this often. */
+#define CAREFUL_EVERY_MS 1000
+
+/* Asleep on a bell that another relay holds. */
+#define SHARED_SLEEP_MAX_MS 1000
+
+static void claim_lost(struct turns *t, const struct batch *b)
+{
+	t->counts->claims_lost++;
+	log_warn("claim lost", LOG_INT("claim_id", b->claim_id),
+		 LOG_INT("rows", b->count),
+		 LOG_STR("reason", "settled before the connection broke, or adopted"));
+}
+
+/* The rows whose settlement just came in; a batch settled before has them SETTLED
+ * already. */
+static void count_settled(struct turns *t, struct batch *b)
+{
+	for (int i = 0; i < b->count; i++) {
+		struct row *row = &b->rows[i];
+
+		if (row->state != ROW_SETTLED || row->is_counted)
+			continue;
+		row->is_counted = true;
+		if (row->decision.fate == FATE_SENT)
+			t->counts->sent++;
+		else if (row->decision.fate == FATE_FAILED)
+			t->counts->failed++;
+		else
+			t->counts->retried++;
+		if (row->decision.fate != FATE_SENT)
+			report_settled(t->report, row);
+	}
+}
+
+/* Round the locked rows it went; the rest later, and then the claim. */
+static void stay_careful(struct batch *b)
+{
+	if (b->in_state[ROW_DECIDED] && !b->settle_at_ms)
+		log_warn("rows locked by another session",
+			 LOG_INT("rows", b->in_state[ROW_DECIDED]),
+			 LOG_INT("claim_id", b->claim_id));
+	b->is_careful = b->in_state[ROW_DECIDED] > 0;
+	b->settle_at_ms = clock_ms() + CAREFUL_EVERY_MS;
+}
+
+static void take_settled_batch(struct turns *t, struct batch *b, bool is_ours,
+			       bool closed)
+{
+	/* The broker still borrows what is in flight; the batch ends when that has its receipts. */
+	if (!is_ours && b->in_state[ROW_IN_FLIGHT]) {
+		turns_give_up_batch(b);
+		return;
+	}
+	if (!is_ours) {
+		claim_lost(t, b);
+		work_remove(t->work, b);
+		return;
+	}
+	count_settled(t, b);
+	if (b->is_careful)
+		stay_careful(b);
+	else if (closed)
+		work_remove(t->work, b);
+}
+
+static void take_settled(struct turns *t)
+{
+	struct store_turn *turn = &t->turn;
+
+	for (int i = 0; i < turn->settle_count; i++)
+		take_settled_batch(t, turn->settle[i], turn->settled[i], true);
+	if (turn->name)
+		take_settled_batch(t, turn->name, turn->named, false);
+}
+
+static bool is_renewed(const struct store_turn *turn, int64_t claim_id)
+{
+	for (int i = 0; i < turn->renewed_count; i++) {
+		if (turn->renewed[i] == claim_id)
+			return true;
+	}
+	return false;
+}
+
+static void take_renewed(struct turns *t)
+{
+	for (int i = 0; i < t->work->count; i++) {
+		struct batch *b = t->work->batches[i];
+
+		b->lease_deadline_ms = t->turn_began_ms + t->settings.lease_ms;
+		if (!is_renewed(&t->turn, b->claim_id))
+			turns_give_up_batch(b);
+	}
+}
+
+static void fall_asleep(struct turns *t, int64_t until_ms, bool has_bell)
+{
+	t->appetite = APPETITE_ASLEEP;
+	t->sleep_until_ms = until_ms;
+	t->has_bell = has_bell;
+	t->expects_rows = false;
+}
+
+static void pause_shortly(struct turns *t)
+{
+	int64_t pause_ms = 1 << t->pauses;
+
+	if (t->pauses < PAUSES_MAX)
+		t->pauses++;
+	fall_asleep(t, clock_ms() + clock_min(pause_ms, PAUSE_MAX_MS), false);
+}
+
+/* How long reading from the beginning is to be left off, after this turn did so. */
+static int64_t full_read_pause_ms(const struct turns *t)
+{
+	int64_t took_ms = clock_ms() - t->turn_began_ms;
+
+	if (took_ms <= FULL_READ_CHEAP_MS)
+		return 0;
+	return clock_min(took_ms * FULL_READ_SHARE, FULL_READ_PAUSE_MAX_MS);
+}
+
+static void take_claimed(struct turns *t)
+{
+	struct store_turn *turn = &t->turn;
+	bool has_more = turn->claimed && (turn->due >= turn->claim_limit ||
+					  turn->due > turn->claimed->count);
+
+	if (turn->full_read) {
+		t->full_read = false;
+		t->full_read_at_ms =
+			clock_ms() + FULL_READ_EVERY_MS + full_read_pause_ms(t);
+	}
+	if (turn->claimed) {
+		t->counts->claimed += (uint64_t)turn->claimed->count;
+		histogram_add(&t->counts->batch_rows, turn->claimed->count);
+		turn->claimed->claimed_ms = t->turn_began_ms;
+		work_add(t->work, turn->claimed);
+		t->pauses = 0;
+	}
+	/* Rung for nothing: rows for later, or another relay was faster. Writers shall
+	   not pay for a NOTIFY each time, so stay off the bell for a moment. */
+	if (!turn->claimed && t->was_rung)
+		pause_shortly(t);
+	else
+		t->appetite = has_more ? APPETITE_AWAKE : APPETITE_DROWSY;
+	t->was_rung = false;
+}
+
+static void take_probe(struct turns *t)
+{
+	struct batch *b = t->turn.claimed;
+
+	if (!b)
+		return; /* nothing is due there */
+	for (int i = 0; i < b->count; i++) {
+		b->rows[i].is_probe = true;
+		if (t->probe.goes_alone)
+			batch_set_alone(b, &b->rows[i]);
+	}
+	t->counts->claimed += (uint64_t)b->count;
+	work_add(t->work, b);
+}
+
+/* The row that the dead owner was publishing alone is charged for its death. */
+static void blame_named(struct turns *t, struct batch *b)
+{
+	struct decision decision;
+
+	for (int i = 0; i < b->count; i++) {
+		struct row *row = &b->rows[i];
+
+		if (row->id != b->publishing_id)
+			continue;
+		t->counts->verdicts[VERDICT_CRASHED]++;
+		policy_decide(&t->settings.policy, VERDICT_CRASHED, row->try_count,
+			      backoff_random(), &decision);
+		batch_decide(b, row, decision,
+			     "a relay died while publishing this message alone");
+	}
+}
+
+/*
+ * A claim of ours can come back to us: its lease ran out unnoticed, another relay adopted it and
+ * died. The batch that we still have of it must not pass for the adopted one.
+ */
+static void disown(struct turns *t, int64_t claim_id)
+{
+	for (int i = 0; i < t->work->count; i++) {
+		struct batch *b = t->work->batches[i];
+
+		if (b->claim_id != claim_id)
+			continue;
+		turns_give_up_batch(b);
+		b->claim_id = 0;
+	}
+}
+
+static void take_adopted(struct turns *t)
+{
+	struct batch *b = t->turn.claimed;
+
+	if (!b) {
+		t->adopt_at_ms = clock_ms() + ADOPT_EVERY_MS;
+		return;
+	}
+	log_warn("claim adopted from a dead relay", LOG_INT("claim_id", b->claim_id),
+		 LOG_INT("rows", b->count), LOG_INT("was_publishing", b->publishing_id));
+	t->counts->claims_adopted++;
+	t->counts->claimed += (uint64_t)b->count;
+	disown(t, b->claim_id);
+	blame_named(t, b);
+	work_add(t->work, b);
+}
+
+/* Before a run ends because nothing is due: not even for a parked destination? */
+static bool asks_for_parked(struct turns *t)
+{
+	t->asks_parked =
+		t->settings.until_empty && t->work->parking.count && t->work->count == 0;
+	return t->asks_parked;
+}
+
+static void take_last_look(struct turns *t)
+{
+	t->asks_parked = false;
+	t->has_parked = t->turn.next_due_ms == 0;
+	t->is_empty = true;
+}
+
+static void take_peek(struct turns *t)
+{
+	const struct store_turn *turn = &t->turn;
+	int64_t now_ms = clock_ms();
+	int64_t until_ms = now_ms + t->settings.poll_interval_ms;
+	bool adopts = turn->has_dead && !work_has_alone(t->work);
+
+	if (turn->full_read)
+		t->full_peek_at_ms = now_ms + full_read_pause_ms(t);
+	if (turn->has_dead)
+		t->adopt_at_ms = 0;
+	if (adopts || turn->next_due_ms == 0) {
+		t->appetite = APPETITE_AWAKE;
+		t->full_read = t->full_read || turn->full_read;
+		return;
+	}
+	if (turn->named_left_ms != 0 && asks_for_parked(t))
+		return;
+	t->is_empty = t->work->count == 0 && turn->named_left_ms != 0;
+	if (turn->bell == STORE_BELL_WRITERS) {
+		pause_shortly(t);
+		/* Their rows come soon, and looking first would be a round trip more. But a
+		   transaction that goes on for long is looked at: that takes no lock. */
+		t->expects_rows = t->pauses <= SHORT_PAUSES;
+		return;
+	}
+	/* Its owner may die, and then nobody rings. */
+	if (turn->bell == STORE_BELL_SHARED)
+		until_ms = clock_min(until_ms, now_ms + SHARED_SLEEP_MAX_MS);
+	if (turn->next_due_ms > 0)
+		until_ms = clock_min(until_ms, now_ms + turn->next_due_ms);
+	if (turn->named_left_ms >= 0)
+		until_ms = clock_min(until_ms, now_ms + turns_watch_ms(t));
+	/* It may have passed by what was committed late, and nobody rings twice. */
+	if (!turn->full_read)
+		until_ms = clock_min(until_ms, t->full_peek_at_ms);
+	fall_asleep(t, until_ms, turn->bell != STORE_BELL_NONE);
+}
+
+void turns_take_answers(struct turns *t)
+{
+	FAILPOINT_IF(t->turn.settle_count, settled);
+	FAILPOINT_IF(t->turn.name, named);
+	FAILPOINT_IF(t->turn.renew, renewed);
+	FAILPOINT_IF(t->turn.adopt && t->turn.claimed, adopted);
+	FAILPOINT_IF(t->turn.claim_limit && t->turn.claimed, claimed);
+	FAILPOINT_IF(t->turn.probe && t->turn.claimed, probed);
+	FAILPOINT_IF(t->turn.sleep && t->turn.bell == STORE_BELL_TAKEN, bell_taken);
+	take_settled(t);
+	if (t->turn.renew)
+		take_renewed(t);
+	if (t->turn.adopt)
+		take_adopted(t);
+	if (t->turn.claim_limit)
+		take_claimed(t);
+	if (t->turn.probe)
+		take_probe(t);
+	if (t->turn.peek && t->asks_parked)
+		take_last_look(t);
+	else if (t->turn.peek)
+		take_peek(t);
+}

@@ -1,0 +1,41 @@
+#ifndef ENGINE_TURNS_PRIVATE_H
+#define ENGINE_TURNS_PRIVATE_H
+
+#include "engine/turns.h"
+
+/*
+ * What the files behind turns.h share; nobody else includes it.
+ *
+ *   turns.c          the session, and turns from begin to end
+ *   turns_plan.c     what to ask of the database next
+ *   turns_answers.c  what came of it
+ */
+
+/* Fills t->turn; false: there is nothing to ask for. */
+bool turns_plan(struct turns *t, bool release, struct batch *unnamed_batch,
+		const struct row *unnamed, int64_t now_ms);
+
+/* Is there room for a batch more, once so many have left? */
+bool turns_has_room(const struct turns *t, int leave);
+
+void turns_take_answers(struct turns *t);
+
+/*
+ * Somebody else owns these rows now: what is in flight cannot be called back, the rest is
+ * not published. The batch ends when its last receipt is in; settling it will change
+ * nothing.
+ */
+void turns_give_up_batch(struct batch *b);
+
+/* How often to look, while another relay's claim names a row. */
+int64_t turns_watch_ms(const struct turns *t);
+
+/*
+ * Who adopts a claim that names a row charges the row for its owner's death. But a lease runs out in
+ * any outage that is longer, and then its owner lives and shall come back first: such a claim is
+ * left alone until the database has answered for a whole lease, without a gap. (It need not be this
+ * relay's session that breaks: a pooler keeps it, and so does a network that swallows for a while.)
+ */
+bool turns_has_watched(const struct turns *t);
+
+#endif
