@@ -27,7 +27,7 @@ class Servers:
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(exist_ok=True)
 
-    def _call(self, command, *arguments, timeout=90):
+    def _call(self, command, *arguments, timeout=300):
         done = subprocess.run(
             ["sh", str(SCRIPT), command, str(self.folder), *arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
