@@ -867,6 +867,9 @@ END_TEST
 /*
  * Ten minutes in which anything may happen at any moment, then good weather until every row
  * is sent or failed. The seed is the number that Check prints behind the test's name.
+ *
+ * What tests/simulation has not: reloads in between, rows that share a destination, which may be
+ * parked, and several rows at a time that are never confirmed.
  */
 #define STORM_MS   (10 * MINUTE_MS)
 #define STORM_ROWS 60
