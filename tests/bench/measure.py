@@ -162,11 +162,14 @@ class Bench:
                 self._start_servers()
             self._open()
         except BaseException:
-            self._stack.close()
+            self.__exit__()
             raise
         return self
 
     def __exit__(self, *_):
+        # Told again to end, we would leave servers running.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         self._stack.close()
 
     def pick(self, quick, normal, full=None):
