@@ -34,6 +34,9 @@ REACH = {
     "inserts": ("doorbell's cost to inserts", "≤ 5 %", lambda x: x <= 5),
 }
 
+# Asked of 10 M rows, or of ten minutes, which only FULL=1 takes the time for.
+LONG = ("memory", "growth", "horizon")
+
 
 # --- the run ----------------------------------------------------------------------------------
 
@@ -121,10 +124,13 @@ def table(columns, rows):
 
 def reach_rows(sections):
     found = {key: value for section in sections.values() for key, value in section["reach"].items()}
+    sizes = {key: section["run"]["size"] for section in sections.values() for key in section["reach"]}
     for key, (what, words, test) in REACH.items():
         value = found.get(key)
         verdict = "not measured" if value is None else \
             "reached" if test(value["median"]) else "**missed**"
+        if value is not None and key in LONG and sizes[key] != "full":
+            verdict += ", at less than asked"
         yield what, words, value, verdict
 
 
