@@ -1,8 +1,6 @@
 #include "batch_size.h"
 
-/* What a batch may take from its claim to its last receipt. Of three in hand each waits for those
-   before it, so this is what is in hand, in time. With 300 ms claims stayed so small on a busy
-   machine that the database had three times the transactions. */
+/* What the receipts of a batch may take. */
 #define TARGET_MS INT64_C(1000)
 
 #define FIRST_ROWS 128

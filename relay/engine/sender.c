@@ -356,6 +356,9 @@ static void take_receipt(struct sender *s, const struct receipt *receipt, int64_
 		if (row->sequence > s->answered_sequence)
 			s->answered_sequence = row->sequence;
 	}
+	if (!b->first_receipt_ms)
+		b->first_receipt_ms = now_ms;
+	b->last_receipt_ms = now_ms;
 	if (receipt->verdict == VERDICT_SENT)
 		time_confirm(s, row, now_ms);
 	tell_parking(s, row, receipt->verdict, receipt->reason);

@@ -161,7 +161,6 @@ static void take_claimed(struct turns *t)
 	if (turn->claimed) {
 		t->counts->claimed += (uint64_t)turn->claimed->count;
 		histogram_add(&t->counts->batch_rows, turn->claimed->count);
-		turn->claimed->claimed_ms = t->turn_began_ms;
 		work_add(t->work, turn->claimed);
 		t->pauses = 0;
 	}

@@ -11,15 +11,16 @@
 #define STALL_CLAIM 32
 
 /* From batches without trouble: one row that gets no confirm tells nothing of the others. */
-static void learn(struct turns *t, struct batch *b, int64_t now_ms)
+static void learn(struct turns *t, struct batch *b)
 {
-	bool is_plain = b->claimed_ms > 0;
+	bool is_plain = b->first_receipt_ms && !b->is_adopted;
 
 	for (int i = 0; i < b->count && is_plain; i++)
 		is_plain = b->rows[i].decision.fate == FATE_SENT;
 	if (is_plain)
-		batch_size_learn(&t->batch_size, b->count, now_ms - b->claimed_ms);
-	b->claimed_ms = 0;
+		batch_size_learn(&t->batch_size, b->count,
+				 b->last_receipt_ms - b->first_receipt_ms);
+	b->first_receipt_ms = 0;
 }
 
 static void plan_settle(struct turns *t, bool release, int64_t now_ms)
@@ -32,7 +33,7 @@ static void plan_settle(struct turns *t, bool release, int64_t now_ms)
 		if (b->is_careful && now_ms < b->settle_at_ms)
 			continue;
 		if (batch_open_rows(b) == 0)
-			learn(t, b, now_ms);
+			learn(t, b);
 		if (batch_open_rows(b) == 0 || release)
 			turn->settle[turn->settle_count++] = b;
 	}

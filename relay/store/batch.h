@@ -64,7 +64,7 @@ struct batch {
 				 missing: nothing of it is published */
 	bool is_lost; /* its claim is somebody else's: what is in flight is waited for,
 			     nothing is published (again) */
-	int64_t claimed_ms;        /* for engine/batch_size.h; 0: it tells nothing */
+	int64_t first_receipt_ms, last_receipt_ms; /* for engine/batch_size.h; 0: none */
 	int64_t publishing_id;     /* adopted: the row that the claim names; 0: none */
 	int64_t lease_deadline_ms; /* on the local clock, counted from before the
 				    request */

@@ -158,6 +158,24 @@ START_TEST(nothing_is_done_while_the_connection_is_down)
 }
 END_TEST
 
+/* How fast its receipts come tells how large claims should be. */
+START_TEST(a_batch_remembers_when_its_first_and_its_last_receipt_came)
+{
+	struct batch *b = add(1, 10, 3);
+	int64_t published_ms = clock_ms();
+
+	publish();
+	fake_clock_advance(70);
+	confirm(11, VERDICT_SENT, NULL);
+	fake_clock_advance(5);
+	confirm(10, VERDICT_NACKED, NULL);
+	fake_clock_advance(7);
+	confirm(12, VERDICT_SENT, NULL);
+	ck_assert_int_eq(b->first_receipt_ms, published_ms + 70);
+	ck_assert_int_eq(b->last_receipt_ms, published_ms + 82);
+}
+END_TEST
+
 START_TEST(closing_puts_what_is_in_flight_back)
 {
 	struct batch *b = add(1, 10, 3);
@@ -901,6 +919,7 @@ Suite *unit_suite(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, opening_has_a_deadline_and_waits_for_its_time);
 	tcase_add_test(tc, nothing_is_done_while_the_connection_is_down);
+	tcase_add_test(tc, a_batch_remembers_when_its_first_and_its_last_receipt_came);
 	tcase_add_test(tc, closing_puts_what_is_in_flight_back);
 	tcase_add_test(tc, rows_are_published_in_order_and_once);
 	tcase_add_test(tc, no_more_than_the_window_is_in_flight);
