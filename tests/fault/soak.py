@@ -300,6 +300,17 @@ class Soak:
                       for line in relay.events() if "404" in str(line.get("error"))]
         return [(at - 3, at + 3) for at in times]
 
+    def charged_for_a_death(self):
+        """Rows that a relay was publishing alone when it died, or was paused for longer than its
+        lease: each death may charge one, and its adopter tells which."""
+        named = [line["was_publishing"] for relay in self.relays
+                 for line in relay.events("claim adopted from a dead relay")
+                 if line["was_publishing"]]
+        if len(named) > self.counts["relay_killed"] + self.counts["relay_paused"]:
+            return set()
+        return {row["message_id"] for row in self.database.query(
+            "SELECT message_id FROM message_log WHERE id = ANY (%s)", [named])}
+
     def reckon(self, minutes):
         rows = table_of(self.database)
         report = check(rows, self.writers, received(self.broker, self.queue),
@@ -307,11 +318,12 @@ class Soak:
         nowhere, missing = ({row["message_id"] for row in self.database.query(
             f"SELECT message_id FROM message_log WHERE {column} = %s", [value])}
             for column, value in (("routing_key", NOWHERE), ("exchange", MISSING)))
-        charged = {row["message_id"] for row in rows if row["try_count"]}
+        charged = {row["message_id"] for row in rows if row["try_count"]} - nowhere - missing
+        died = charged & self.charged_for_a_death()
         files, grown = self.growth()
         wrong = dict(report.problems())
         for name, value in {
-                "charged without being bad": sorted(charged - nowhere - missing)[:5],
+                "charged without being bad": sorted(charged - died)[:5],
                 "bad and not failed": sorted(nowhere - missing - report.failed)[:5],
                 "failed without three attempts": [row["message_id"] for row in rows if
                                                   (row["status"] == "failed") !=
@@ -326,7 +338,8 @@ class Soak:
                                                        | report.vanished),
             "never committed": len(report.never_committed), "duplicates": report.copies,
             "bad rows, failed after three": len(report.failed),
-            "others charged": len(charged - nowhere - missing),
+            "charged for a relay's death": len(died),
+            "others charged": len(charged - died),
             "parked, then sent": len(missing - report.failed),
             "COMMITs without answer, there": len(report.recovered),
             "seconds to recover, median and longest":
