@@ -73,7 +73,7 @@ def test_a_message_takes_few_instructions_and_hardly_an_allocation(drain, tmp_pa
               batch_size=100)
         seen.append(callgrind_of(file))
     instructions, allocations = ((many - few) / (2 * ROWS) for few, many in zip(*seen))
-    assert 1000 < instructions < 8000
+    assert 1000 < instructions < 7500
     assert allocations < 1  # libpq's blocks for results
 
 
@@ -127,19 +127,23 @@ def test_a_round_is_a_handful_of_statements(servers, database, drain):
     claims = sum("INTO message_log_claim" in statement for statement in statements)
     assert ROWS / 100 <= claims <= 2 * ROWS / 100
     # Two transactions: settle, lock, claim; fetch. And a look now and then, and the session.
-    assert len(statements) < 10 * claims + 50
+    assert len(statements) < 9 * claims + 20
 
 
-@pytest.mark.parametrize("on_sent, records, size", [("mark", 4.5, 900), ("delete", 1.5, 200)])
+@pytest.mark.parametrize("on_sent, records, size", [("mark", 4.5, 800), ("delete", 1.2, 100)])
 def test_a_message_writes_little_wal(servers, database, drain, on_sent, records, size):
     # Page images depend on when the last checkpoint was.
     database.query("ALTER TABLE message_log SET (autovacuum_enabled = off)")
     log = ServerLog(servers, database)
     drain(ROWS, on_sent=on_sent)
-    tops = [plan["Plan"] for plan in log.plans]
-    images = sum(top["WAL FPI"] for top in tops)
-    assert sum(top["WAL Records"] for top in tops) / ROWS < records
-    assert (sum(top["WAL Bytes"] for top in tops) - 8192 * images) / ROWS < size
+    # What changes rows here stands in CTEs, of which the node on top does not tell.
+    writers = [node for plan in log.plans for node in nodes(plan["Plan"])
+               if node["Node Type"] == "ModifyTable"]
+    images = sum(node["WAL FPI"] for node in writers)
+    seen = (sum(node["WAL Records"] for node in writers) / ROWS,
+            (sum(node["WAL Bytes"] for node in writers) - 8192 * images) / ROWS)
+    assert 1 <= seen[0] < records
+    assert 50 < seen[1] < size
 
 
 def fill(database, statement, count):
