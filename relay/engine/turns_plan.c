@@ -13,11 +13,7 @@
 /* From batches without trouble: one row that gets no confirm tells nothing of the others. */
 static void learn(struct turns *t, struct batch *b)
 {
-	bool is_plain = b->first_receipt_ms && !b->is_adopted;
-
-	for (int i = 0; i < b->count && is_plain; i++)
-		is_plain = b->rows[i].decision.fate == FATE_SENT;
-	if (is_plain)
+	if (b->first_receipt_ms && !b->is_adopted && !b->has_unsent)
 		batch_size_learn(&t->batch_size, b->count,
 				 b->last_receipt_ms - b->first_receipt_ms);
 	b->first_receipt_ms = 0;

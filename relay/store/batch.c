@@ -91,6 +91,7 @@ void batch_decide(struct batch *b, struct row *row, struct decision decision,
 		  const char *reason)
 {
 	row->decision = decision;
+	b->has_unsent |= decision.fate != FATE_SENT;
 	free(row->reason);
 	row->reason = reason ? printable(reason) : NULL;
 	batch_set_state(b, row, ROW_DECIDED);
