@@ -2,15 +2,18 @@
 
 #include <endian.h>
 #include <inttypes.h>
+#include <libpq-fe.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/publisher.h"
+
 /* Of an id in the array literal. */
 #define DIGITS 21
 
-PGconn *poller_connect(void)
+static PGconn *connect_database(void)
 {
 	const char *url = getenv("DATABASE_URL");
 	PGconn *db = PQconnectdb(url ? url : "");
@@ -29,17 +32,17 @@ static PGresult *checked(PGconn *db, PGresult *result)
 	return result;
 }
 
-void poller_prepare(PGconn *db, const char *name, const char *sql)
+static void prepare(PGconn *db, const char *name, const char *sql)
 {
 	PQclear(checked(db, PQprepare(db, name, sql, 0, NULL)));
 }
 
-void poller_run(PGconn *db, const char *sql)
+static void run(PGconn *db, const char *sql)
 {
 	PQclear(checked(db, PQexec(db, sql)));
 }
 
-PGresult *poller_execute(PGconn *db, const char *name, int count,
+static PGresult *execute(PGconn *db, const char *name, int count,
 			 const char *const *values)
 {
 	return checked(db, PQexecPrepared(db, name, count, values, NULL, NULL, 1));
@@ -61,7 +64,7 @@ static int64_t id_of(const PGresult *rows, int row)
 	return (int64_t)be64toh(raw);
 }
 
-char *poller_publish(struct publisher *p, const PGresult *rows)
+static char *publish(struct publisher *p, const PGresult *rows)
 {
 	int count = PQntuples(rows);
 	size_t size = (size_t)count * DIGITS + 3, length = 0;
@@ -79,4 +82,40 @@ char *poller_publish(struct publisher *p, const PGresult *rows)
 	while (publisher_unconfirmed(p) > 0)
 		publisher_await(p);
 	return ids;
+}
+
+static int turn(PGconn *db, struct publisher *p, bool in_one_transaction)
+{
+	PGresult *rows;
+	int count;
+
+	if (in_one_transaction)
+		run(db, "BEGIN");
+	rows = execute(db, "claim", 0, NULL);
+	count = PQntuples(rows);
+	if (count > 0) {
+		char *ids = publish(p, rows);
+
+		PQclear(execute(db, "settle", 1, (const char *const[]){ids}));
+		free(ids);
+	}
+	PQclear(rows);
+	if (in_one_transaction)
+		run(db, "COMMIT");
+	return count;
+}
+
+int poller_drain(const char *claim, const char *settle, bool in_one_transaction)
+{
+	const char *url = getenv("AMQP_URL");
+	struct publisher *p = publisher_open(url ? url : "");
+	PGconn *db = connect_database();
+
+	prepare(db, "claim", claim);
+	prepare(db, "settle", settle);
+	while (turn(db, p, in_one_transaction) > 0)
+		;
+	PQfinish(db);
+	publisher_close(p);
+	return 0;
 }

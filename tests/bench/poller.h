@@ -1,9 +1,7 @@
 #ifndef BENCH_POLLER_H
 #define BENCH_POLLER_H
 
-#include <libpq-fe.h>
-
-#include "bench/publisher.h"
+#include <stdbool.h>
 
 /*
  * What the two pollers share that we measure ourselves against: each is what a good team
@@ -15,20 +13,11 @@
 
 #define POLLER_BATCH "500"
 
-/* $DATABASE_URL; further statements by name. */
-PGconn *poller_connect(void);
-void poller_prepare(PGconn *db, const char *name, const char *sql);
-void poller_run(PGconn *db, const char *sql);
-
-/* With text parameters and a binary result, which the caller clears. */
-PGresult *poller_execute(PGconn *db, const char *name, int count,
-			 const char *const *values);
-
 /*
- * Publishes the rows of a result whose columns are id, message_id, exchange, routing_key and
- * payload, waits until all are confirmed, and returns their ids as an array literal that the
- * caller frees.
+ * Until nothing is due: claims, publishes, awaits the confirms and settles, with $DATABASE_URL and
+ * $AMQP_URL. `claim` returns id, message_id, exchange, routing_key and payload; `settle` takes the
+ * ids, as an array. Returns the process's exit status.
  */
-char *poller_publish(struct publisher *p, const PGresult *rows);
+int poller_drain(const char *claim, const char *settle, bool in_one_transaction);
 
 #endif

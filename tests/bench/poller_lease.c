@@ -10,8 +10,6 @@
  */
 #include "bench/poller.h"
 
-#include <stdlib.h>
-
 /* MATERIALIZED, or a nested loop may claim more rows than the limit says. */
 #define CLAIM                                                                     \
 	"WITH due AS MATERIALIZED (SELECT id FROM message_log_lease"              \
@@ -25,32 +23,7 @@
 	"UPDATE message_log_lease SET status = 'sent', locked_by = NULL, locked_until = NULL," \
 	" updated_at = now() WHERE id = ANY ($1) AND locked_by = pg_backend_pid()"
 
-static int turn(PGconn *db, struct publisher *p)
-{
-	PGresult *rows = poller_execute(db, "claim", 0, NULL);
-	int count = PQntuples(rows);
-
-	if (count > 0) {
-		char *ids = poller_publish(p, rows);
-
-		PQclear(poller_execute(db, "settle", 1, (const char *const[]){ids}));
-		free(ids);
-	}
-	PQclear(rows);
-	return count;
-}
-
 int main(void)
 {
-	const char *url = getenv("AMQP_URL");
-	struct publisher *p = publisher_open(url ? url : "");
-	PGconn *db = poller_connect();
-
-	poller_prepare(db, "claim", CLAIM);
-	poller_prepare(db, "settle", SETTLE);
-	while (turn(db, p) > 0)
-		;
-	PQfinish(db);
-	publisher_close(p);
-	return 0;
+	return poller_drain(CLAIM, SETTLE, false);
 }

@@ -10,8 +10,6 @@
  */
 #include "bench/poller.h"
 
-#include <stdlib.h>
-
 #define CLAIM                                                                    \
 	"SELECT id, message_id, exchange, routing_key, payload FROM message_log" \
 	" WHERE status = 'sending' AND next_retry <= now()"                      \
@@ -19,36 +17,7 @@
 #define SETTLE \
 	"UPDATE message_log SET status = 'sent', updated_at = now() WHERE id = ANY ($1)"
 
-static int turn(PGconn *db, struct publisher *p)
-{
-	PGresult *rows;
-	int count;
-
-	poller_run(db, "BEGIN");
-	rows = poller_execute(db, "claim", 0, NULL);
-	count = PQntuples(rows);
-	if (count > 0) {
-		char *ids = poller_publish(p, rows);
-
-		PQclear(poller_execute(db, "settle", 1, (const char *const[]){ids}));
-		free(ids);
-	}
-	PQclear(rows);
-	poller_run(db, "COMMIT");
-	return count;
-}
-
 int main(void)
 {
-	const char *url = getenv("AMQP_URL");
-	struct publisher *p = publisher_open(url ? url : "");
-	PGconn *db = poller_connect();
-
-	poller_prepare(db, "claim", CLAIM);
-	poller_prepare(db, "settle", SETTLE);
-	while (turn(db, p) > 0)
-		;
-	PQfinish(db);
-	publisher_close(p);
-	return 0;
+	return poller_drain(CLAIM, SETTLE, true);
 }
