@@ -11,7 +11,6 @@ from harness import merge, quick_config
 from harness.program import RELEASE
 
 ROWS = 4000
-NAME = "cost"  # of the relay, and so in the server's log
 
 
 @pytest.fixture
@@ -23,7 +22,7 @@ def drain(database, broker, make_relay):
     def drain(rows, *wrapper, **settings):
         database.insert_many(rows, exchange, "key")
         config = merge(quick_config(database.url, broker.url),
-                       {"relay": {"name": NAME, "lease": "30s", **settings}})
+                       {"relay": {"name": database.name, "lease": "30s", **settings}})
         relay = make_relay(config, RELEASE)
         relay.wrapper = list(wrapper)
         relay.run_until_empty(timeout=120)
@@ -81,10 +80,15 @@ def test_a_message_takes_few_instructions_and_hardly_an_allocation(drain, tmp_pa
 
 
 class ServerLog:
-    """What the server did for the relay since this was made: statements, and plans as they ran."""
+    """What the server did for drain()'s relay: statements, and plans as they ran.
+
+    The relay is named as the database is, and so its sessions are: other tests, which may run at
+    the same time on the same server, have others.
+    """
 
     def __init__(self, servers, database):
         self._servers = servers
+        self._session = f" outbox-relay {database.name} "
         self._start = len(servers.log("postgres"))
         for setting in ("log_statement = 'all'",
                         "session_preload_libraries = 'auto_explain'",
@@ -100,7 +104,7 @@ class ServerLog:
         """Each with the lines that belong to it."""
         text = self._servers.log("postgres")[self._start:]
         entries = re.split(r"^(?=\d{4}-\d\d-\d\d \S+ \S+ \[\d+\] )", text, flags=re.M)
-        return [entry for entry in entries if f" outbox-relay {NAME} " in entry]
+        return [entry for entry in entries if self._session in entry]
 
     @property
     def statements(self):
