@@ -3,10 +3,8 @@
 -- PostgreSQL 15, inserting them in one statement: pglz 5.8 s and 7.4 kB of WAL a row, LZ4 2.5 s and
 -- 8.0 kB, not compressed at all 2.9 s and 18.4 kB. Rows that are there stay as they are.
 --
--- What stays at PostgreSQL's defaults, on purpose: fillfactor, since marking a row `sent` takes it
--- out of an index, so its new version never can be a heap-only one, and room left on its page would
--- stay unused for ever; autovacuum's thresholds, since a table that only grows is vacuumed rarely
--- at any rate and due rows are read from a low-water mark, past the dead.
+-- What stays at PostgreSQL's defaults, on purpose: autovacuum's thresholds, since a table that only
+-- grows is vacuumed rarely at any rate and due rows are read from a low-water mark, past the dead.
 
 -- The lock is for a moment, but everybody waits behind one who waits: rather fail, and be run again.
 SET LOCAL lock_timeout = '5s';

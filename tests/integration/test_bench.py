@@ -63,9 +63,9 @@ def test_what_it_costs_the_database_is_counted(run, tmp_path):
     run("database", "inserts")
     found = sections(tmp_path)
     costs = {row[0]: row for row in found["database"]["tables"][0]["rows"]}
-    # The WAL is everybody's here, the dead versions are our own.
+    # The WAL is everybody's here, the dead versions are our own: one of each row, and of claims.
     assert all(row[1]["median"] > 0 for row in costs.values())
-    assert costs["relay, `mark`"][3]["median"] < costs["poller, lease columns"][3]["median"]
+    assert 1 <= costs["relay, `mark`"][3]["median"] < 1.5
     assert all(row[2]["median"] > 0 for row in found["inserts"]["tables"][0]["rows"])
 
 
