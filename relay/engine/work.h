@@ -13,7 +13,7 @@
  * settle them and bring new batches. It owns the batches. All zero is empty.
  */
 
-#define WORK_BATCHES_MAX 8
+#define WORK_BATCHES_MAX 10
 
 struct work {
 	struct batch *batches[WORK_BATCHES_MAX];
