@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 #include "engine/parking.h"
-#include "store/batch.h"
+#include "store/store.h"
 
 /*
  * The batches in hand, oldest first: what was claimed and is not settled yet. Both halves
@@ -13,7 +13,8 @@
  * settle them and bring new batches. It owns the batches. All zero is empty.
  */
 
-#define WORK_BATCHES_MAX 10
+/* One turn can settle them all. */
+#define WORK_BATCHES_MAX STORE_SETTLE_MAX
 
 struct work {
 	struct batch *batches[WORK_BATCHES_MAX];

@@ -26,7 +26,7 @@
  * Who owns what: batches belong to the caller. One thread.
  */
 
-#define STORE_SETTLE_MAX 8
+#define STORE_SETTLE_MAX 10
 
 struct store_settings {
 	const char *url;

@@ -318,6 +318,8 @@ START_TEST(in_a_stall_a_few_more_are_claimed_up_to_a_limit)
 		ck_assert_int_le(db->last.claim_limit, 32);
 	}
 	ck_assert_int_eq(work.count, WORK_BATCHES_MAX);
+	turns_begin(&t, false, true, NULL, NULL);
+	ck_assert_int_eq(t.turn.settle_count, WORK_BATCHES_MAX);
 }
 END_TEST
 
