@@ -20,6 +20,8 @@ enum error_kind {
 	ERROR_LOST,    /* the other side is gone or was never there: close, back off,
 		     reopen */
 	ERROR_TIMEOUT, /* no answer before the deadline: treat like LOST */
+	ERROR_MEMORY, /* no room for the answer, here or at the other side: treat like LOST, and
+		     ask for less */
 	ERROR_REFUSED, /* the other side answers but will not have us as things are
 			  (password, right, missing table): somebody has to mend
 			  something; retry slowly */

@@ -276,6 +276,17 @@ static void in_flight(struct sender *s, struct batch *b, struct row *row, int64_
 		s->expire_at_ms = row->published_ms + EXPIRE_EVERY_MS;
 }
 
+/* The store had no memory for it; others had. */
+static void defer_size(struct sender *s, struct batch *b, struct row *row)
+{
+	char reason[128];
+
+	snprintf(reason, sizeof(reason),
+		 "not fetched: there is no memory for a payload of %lld bytes",
+		 (long long)row->body_size);
+	decide(s, b, row, VERDICT_DEFERRED, reason);
+}
+
 static void refuse_size(struct sender *s, struct batch *b, struct row *row)
 {
 	char reason[128];
@@ -293,7 +304,10 @@ static bool publish_row(struct sender *s, struct batch *b, struct row *row,
 	struct error err;
 
 	if (!row->message.body.data) {
-		refuse_size(s, b, row);
+		if (row->body_size > s->settings.max_message_bytes)
+			refuse_size(s, b, row);
+		else
+			defer_size(s, b, row);
 		return true;
 	}
 	FAILPOINT(before_publish);

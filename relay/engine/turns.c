@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/failpoint.h"
+#include "base/log.h"
 
 /* Of the lease, while another relay's claim names a row: how often to look, and for an owner that
    has lost its session, to try to come back. Answers twice as far apart are a gap. */
@@ -168,6 +169,9 @@ void turns_collect(struct turns *t)
 		rc = store_turn_poll(t->store, &err);
 		if (rc < 0 && err.kind == ERROR_TIMEOUT)
 			be_careful(&t->turn);
+		if (rc < 0 && err.kind == ERROR_MEMORY)
+			log_warn("no memory for what was fetched: larger messages wait",
+				 LOG_INT("bytes", store_fetch_less(t->store)));
 		if (rc < 0)
 			lost(t, &err);
 		if (rc <= 0)

@@ -19,6 +19,7 @@ static enum error_kind kind_of(const char *sqlstate)
 		{"55P03", ERROR_TIMEOUT}, /* lock_timeout */
 		{"57014", ERROR_TIMEOUT}, /* statement_timeout */
 		{"23", ERROR_REFUSED},    /* constraint violation */
+		{"53200", ERROR_MEMORY},  /* out of memory */
 	};
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
@@ -28,11 +29,20 @@ static enum error_kind kind_of(const char *sqlstate)
 	return ERROR_LOST;
 }
 
+/* What libpq itself reports has no SQLSTATE. Its words for this (15.18, all of them): "out of
+   memory", "… for query result", "cannot allocate memory for input buffer". */
+static enum error_kind kind_of_text(const char *text)
+{
+	return strstr(text, "out of memory") || strstr(text, "cannot allocate memory")
+		       ? ERROR_MEMORY
+		       : ERROR_LOST;
+}
+
 int pg_error_connection(struct pg *pg, struct error *err)
 {
 	const char *text = PQerrorMessage(pg->connection);
 
-	return error_set(err, ERROR_LOST, "%s", *text ? text : "connection lost");
+	return error_set(err, kind_of_text(text), "%s", *text ? text : "connection lost");
 }
 
 void pg_error_statement(struct pg *pg, const PGresult *r, struct error *err)
@@ -42,7 +52,8 @@ void pg_error_statement(struct pg *pg, const PGresult *r, struct error *err)
 	const char *detail = PQresultErrorField(r, PG_DIAG_MESSAGE_DETAIL);
 
 	if (!state) {
-		error_set(err, ERROR_LOST, "%s", PQresultErrorMessage(r));
+		text = PQresultErrorMessage(r);
+		error_set(err, kind_of_text(text), "%s", text);
 		return;
 	}
 	snprintf(pg->sqlstate, sizeof(pg->sqlstate), "%s", state);

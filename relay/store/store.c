@@ -15,6 +15,7 @@ struct store *store_new(const struct store_settings *settings)
 	char *application_name = xasprintf("outbox-relay %s", settings->relay_name);
 
 	s->settings = *settings;
+	s->fetch_bytes = settings->max_message_bytes;
 	s->search_path = session_search_path(settings->schema);
 	for (int form = 0; form < SETTLE_FORMS; form++) {
 		for (int refuses = 0; refuses < 2; refuses++)

@@ -118,6 +118,14 @@ bool store_turn_is_busy(const struct store *s);
 /* 1: the turn is done; 0: not yet; -1: the session is unusable. Never blocks. */
 int store_turn_poll(struct store *s, struct error *err);
 
+/*
+ * After ERROR_MEMORY: from now on only half as much is fetched at a time, and no body beyond that;
+ * such a row comes without it, as one beyond max_message_bytes does. Doubles again with each
+ * STORE_FETCH_LESS_MS without another. Returns how many bytes.
+ */
+#define STORE_FETCH_LESS_MS 60000
+int64_t store_fetch_less(struct store *s);
+
 /* Between turns: 1 when the bell rang, 0 when not, -1 when the connection is gone. */
 int store_listen(struct store *s, struct error *err);
 

@@ -34,6 +34,9 @@ struct store {
 	uint32_t turn_number; /* never repeats within this process */
 	bool has_bell;
 
+	int64_t fetch_bytes; /* see store_fetch_less() */
+	int64_t fetch_more_at_ms;
+
 	/* Low-water marks; see SQL_CLAIM. */
 	int64_t due_from;
 	int64_t due_from_id;

@@ -11,6 +11,9 @@
 /* The server enforces statement_timeout; this much later we stop believing in it. */
 #define GRACE_MS 5000
 
+/* With no memory for so little, it is not the size of what is fetched. */
+#define FETCH_LEAST_BYTES 4096
+
 static int add_settle(struct store *s, struct batch *b, enum settle_form form,
 		      int64_t publishing_id)
 {
@@ -82,16 +85,41 @@ static void add_due_from(struct store *s, const struct store_turn *t)
 	pg_params_int8(&s->params, t->full_read ? INT64_MIN : s->due_from_id);
 }
 
+int64_t store_fetch_less(struct store *s)
+{
+	if (s->fetch_bytes / 2 >= FETCH_LEAST_BYTES)
+		s->fetch_bytes /= 2;
+	s->fetch_more_at_ms = clock_ms() + STORE_FETCH_LESS_MS;
+	return s->fetch_bytes;
+}
+
+static void fetch_more(struct store *s)
+{
+	if (s->fetch_bytes == s->settings.max_message_bytes ||
+	    clock_ms() < s->fetch_more_at_ms)
+		return;
+	s->fetch_bytes *= 2;
+	if (s->fetch_bytes > s->settings.max_message_bytes)
+		s->fetch_bytes = s->settings.max_message_bytes;
+	s->fetch_more_at_ms = clock_ms() + STORE_FETCH_LESS_MS;
+}
+
+static int64_t claim_bytes(const struct store *s)
+{
+	return s->fetch_bytes < s->settings.batch_bytes ? s->fetch_bytes
+							: s->settings.batch_bytes;
+}
+
 static int add_claim(struct store *s, const struct store_turn *t)
 {
 	struct pg_params *p = &s->params;
 
 	add_owner(s);
 	pg_params_int8(p, t->claim_limit);
-	pg_params_int8(p, s->settings.batch_bytes);
+	pg_params_int8(p, claim_bytes(s));
 	add_due_from(s, t);
 	pg_params_int8(p, s->claims_from);
-	pg_params_int8(p, s->settings.max_message_bytes);
+	pg_params_int8(p, s->fetch_bytes);
 	add_around(s, t);
 	return pg_add(s->pg, t->around_count ? SQL_CLAIM_AROUND : SQL_CLAIM, p);
 }
@@ -121,7 +149,7 @@ static int add_fetch(struct store *s)
 	pg_params_int4(p, s->relay_id);
 	pg_params_int8(p, s->turn_number);
 	pg_params_int8(p, s->claims_from);
-	pg_params_int8(p, s->settings.max_message_bytes);
+	pg_params_int8(p, s->fetch_bytes);
 	return pg_add(s->pg, SQL_FETCH, p);
 }
 
@@ -200,6 +228,7 @@ void store_turn_begin(struct store *s, struct store_turn *t)
 	s->turn = t;
 	s->turn_number++;
 	s->turn_began_ms = clock_ms();
+	fetch_more(s);
 	pg_begin(s->pg);
 	/* From here on writers need not ring: we are awake. */
 	if ((t->claim_limit || t->wake) && s->has_bell) {

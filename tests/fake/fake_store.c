@@ -286,6 +286,12 @@ int64_t store_deadline_ms(const struct store *s)
 		       : CLOCK_NEVER;
 }
 
+int64_t store_fetch_less(struct store *s)
+{
+	fake_assert(!s->turn);
+	return s->settings.max_message_bytes >> ++db->fetches_less;
+}
+
 bool store_has_bell(const struct store *s)
 {
 	return s->has_bell;
@@ -686,6 +692,8 @@ int store_turn_poll(struct store *s, struct error *err)
 		s->turn = NULL;
 		if (s->hangs || s->times_out)
 			return error_set(err, ERROR_TIMEOUT, "no answer in time");
+		if (s->loss == FAKE_LOSS_OF_MEMORY)
+			return error_set(err, ERROR_MEMORY, "out of memory");
 		return error_set(err, ERROR_LOST, "server closed the connection");
 	}
 	take_answers(s, s->turn);

@@ -44,7 +44,12 @@ struct fake_claim {
 };
 
 /* When the session of a turn breaks. */
-enum fake_loss { FAKE_LOSS_NONE, FAKE_LOSS_BEFORE_COMMIT, FAKE_LOSS_AFTER_COMMIT };
+enum fake_loss {
+	FAKE_LOSS_NONE,
+	FAKE_LOSS_BEFORE_COMMIT,
+	FAKE_LOSS_AFTER_COMMIT,
+	FAKE_LOSS_OF_MEMORY, /* after the commit: no room for the answer */
+};
 
 struct fake_database {
 	struct fake_row rows[FAKE_ROWS_MAX];
@@ -70,6 +75,7 @@ struct fake_database {
 	int turns;
 	int opens;
 	int open_timeout_ms; /* as given to the last store_open() */
+	int fetches_less;    /* calls of store_fetch_less() */
 	bool is_rung;
 };
 

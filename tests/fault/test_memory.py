@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from harness import merge, seen
+from harness import merge, seen, wait_until
 from harness.program import RELEASE, ROOT
 
 pytestmark = pytest.mark.scenario(17)
@@ -103,19 +103,35 @@ def test_no_memory_at_all_is_left(runs, at):
     runs.finish()
 
 
-@pytest.mark.parametrize("spare_mib", [0, 1, 4, 16])
-def test_the_kernel_gives_no_more_address_space(runs, tmp_path, spare_mib):
-    """prlimit --as, from just what the program takes when it starts."""
+@pytest.mark.quick
+def test_a_message_larger_than_the_memory_waits_uncharged_and_its_neighbours_arrive(
+        runs, tmp_path, database, broker):
+    """ulimit -v, with room for everything but a body of 40 MiB."""
     runs.run()
     program = tmp_path / "limited"
-    program.write_text(f'#!/bin/sh\nulimit -v {(_start_bytes(runs) >> 10) + (spare_mib << 10)}\n'
+    program.write_text(f'#!/bin/sh\nulimit -v {(_start_bytes(runs) >> 10) + (60 << 10)}\n'
                        f'exec {RELEASE} "$@"\n')
     program.chmod(0o755)
-    runs.relay.program = program
-    code = runs.run(LD_PRELOAD="")
-    seen(note=f"{spare_mib} MiB more than at the start: exit {code}")
-    runs.relay.program = RELEASE
+    relay = runs.relay
+    relay.program = program
+    relay.env = None
+    large = database.insert(runs.exchange, "k", b"l" * (40 << 20))
+    database.insert_many(100, runs.exchange, "k")
+    runs.inserted += 101
+    relay.start()
+    wait_until(lambda: (database.row(large)["last_error"] or "").startswith("not fetched"),
+               what="the large one being put off", timeout=60)
+    wait_until(lambda: database.statuses() == {"sent": runs.inserted - 1, "sending": 1},
+               what="its neighbours")
+    assert database.row(large)["try_count"] == 0
+    assert "memory" in relay.events("disconnected", side="database")[-1]["error"]
+    lost = len(relay.events("disconnected", side="database"))
+    assert lost < 10, "each connection is lost for less than the one before"
+    relay.stop()
+    relay.program = RELEASE
+    database.query("UPDATE message_log SET next_retry = now() WHERE id = %s", [large])
     runs.finish()
+    seen(note=f"{lost} connections lost")
 
 
 def _start_bytes(runs):

@@ -1066,6 +1066,11 @@ int64_t store_deadline_ms(const struct store *s)
 		       : CLOCK_NEVER;
 }
 
+int64_t store_fetch_less(struct store *s)
+{
+	return s->settings.max_message_bytes; /* there is always memory */
+}
+
 bool store_has_bell(const struct store *s)
 {
 	return s->has_bell;

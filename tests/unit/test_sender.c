@@ -267,6 +267,20 @@ START_TEST(a_body_too_large_fails_unpublished_and_says_so)
 }
 END_TEST
 
+START_TEST(a_body_there_was_no_memory_for_waits_uncharged_and_its_neighbours_go)
+{
+	struct batch *b = add(1, 10, 3);
+
+	b->rows[1].message.body.data = NULL;
+	b->rows[1].body_size = 1000;
+	ck_assert_str_eq(publish(), "10 12");
+	assert_decided(11, FATE_RETRY, 0);
+	ck_assert_int_gt(row_of(11)->decision.delay_ms, 0);
+	ck_assert_ptr_nonnull(strstr(row_of(11)->reason, "no memory"));
+	ck_assert_ptr_nonnull(strstr(row_of(11)->reason, "1000 bytes"));
+}
+END_TEST
+
 START_TEST(an_empty_body_is_a_body)
 {
 	struct batch *b = add(1, 10, 1);
@@ -927,6 +941,8 @@ Suite *unit_suite(void)
 	tcase_add_test(tc,
 		       what_cannot_be_expressed_fails_unpublished_and_the_others_go_on);
 	tcase_add_test(tc, a_body_too_large_fails_unpublished_and_says_so);
+	tcase_add_test(
+		tc, a_body_there_was_no_memory_for_waits_uncharged_and_its_neighbours_go);
 	tcase_add_test(tc, an_empty_body_is_a_body);
 	tcase_add_test(tc, losing_the_connection_while_publishing_charges_nobody);
 	tcase_add_loop_test(tc, too_little_lease_left_stops_publishing, 0,

@@ -818,6 +818,24 @@ START_TEST(nothing_is_published_from_a_claim_that_was_perhaps_given_back)
 }
 END_TEST
 
+START_TEST(what_there_was_no_memory_for_is_claimed_anew_in_smaller_pieces)
+{
+	skip_adopt();
+	fake_database_insert(1, 3, clock_ms());
+	db->loses_next_turn = FAKE_LOSS_OF_MEMORY;
+	turn();
+	ck_assert(!t.link.is_up);
+	ck_assert_int_eq(db->fetches_less, 1);
+	ck_assert_int_eq(work.count, 0);
+	fake_clock_advance(1000);
+	turns_open(&t, 1000, -1);
+	turn_all();
+	ck_assert_int_eq(work.count, 1);
+	ck_assert_int_eq(work.batches[0]->count, 3);
+	ck_assert_int_eq(db->fetches_less, 1);
+}
+END_TEST
+
 START_TEST(a_settlement_lost_before_its_commit_is_sent_again)
 {
 	struct batch *b;
@@ -1679,6 +1697,8 @@ Suite *unit_suite(void)
 	tcase_add_loop_test(tc,
 			    nothing_is_published_from_a_claim_that_was_perhaps_given_back,
 			    0, 2);
+	tcase_add_test(tc,
+		       what_there_was_no_memory_for_is_claimed_anew_in_smaller_pieces);
 	tcase_add_test(tc, a_settlement_lost_before_its_commit_is_sent_again);
 	tcase_add_test(tc, a_settlement_whose_answer_is_lost_charges_nobody_twice);
 	tcase_add_test(tc, a_claim_whose_answer_is_lost_is_dropped_at_the_next_session);
