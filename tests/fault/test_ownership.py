@@ -188,16 +188,16 @@ def test_a_relay_with_several_claims_in_hand_claims_no_row_twice(database, make_
     with Peer() as peer:
         relay = make_relay(merge(quick_config(database.url, peer.url),
                                  {"relay": {"batch_size": 2}})).start()
-        wait_until(lambda: len(peer.published) >= 6, what="three batches in flight")
+        wait_until(lambda: len(peer.published) >= 10, what="five batches in flight")
         # A second renewal is long enough for the next claim to read from the very beginning.
         for _ in range(2):
             leases = database.query("SELECT lease_until FROM message_log_claim ORDER BY claim_id")
             wait_until(lambda: leases != database.query(
                 "SELECT lease_until FROM message_log_claim ORDER BY claim_id"), what="a renewal")
         # The newest batch makes room for another claim, while the older ones are still there.
-        for publish in peer.published[4:]:
+        for publish in peer.published[8:]:
             publish.ack()
-        wait_until(lambda: len(peer.published) >= 8, what="a further batch")
+        wait_until(lambda: len(peer.published) >= 12, what="a further batch")
         peer.on_publish = lambda publish: publish.ack()
         for publish in list(peer.published):
             publish.ack()
