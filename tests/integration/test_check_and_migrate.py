@@ -486,6 +486,39 @@ def test_a_dead_relay_is_replaced_with_the_relay_role_alone(database, broker, ma
     assert broker.count(queue) == 1
 
 
+def test_the_operator_role_is_enough_for_every_command(database, broker, make_relay, roles):
+    url = roles("message_log_operator")
+    relay = make_relay(quick_config(database.url, broker.url))
+    failed, sent = (database.insert("e", "k", b"x", status=status, last_error=error)
+                    for status, error in (("failed", "why"), ("sent", None)))
+    for command in (["status"], ["list", "--status", "failed"], ["show", str(failed)],
+                    ["requeue", "--yes", str(failed)],
+                    ["replay", "--yes", "--label", "again", str(sent)],
+                    ["purge", "--yes", str(sent)]):
+        assert not relay.run(*command, "--database", url).stderr
+    relay.run("doctor", "--database", url, check=None)
+    assert database.query("SELECT message_id LIKE '%%~again' AS is_copy, status, try_count"
+                          " FROM message_log ORDER BY id") == [
+        dict(is_copy=False, status="sending", try_count=0),
+        dict(is_copy=True, status="sending", try_count=0)]
+
+
+def test_an_operator_changes_no_message_and_no_claim(database, roles):
+    operator = roles("message_log_operator")
+    database.insert("e", "k", b"x")
+    for statement in [
+        "UPDATE message_log SET payload = ''",
+        "UPDATE message_log SET routing_key = ''",
+        "INSERT INTO message_log (exchange, payload, status) VALUES ('e', '', 'sent')",
+        "INSERT INTO message_log_claim DEFAULT VALUES",
+        "DELETE FROM message_log_claim",
+        "SELECT nextval('message_log_relay_id')",
+        "TRUNCATE message_log",
+    ]:
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            run_as(operator, statement)
+
+
 def test_check_names_what_the_relay_role_lacks_to_delete(database, broker, make_relay, roles):
     relay = make_relay(merge(quick_config(roles("message_log_relay"), broker.url),
                              {"relay": {"on_sent": "delete"}}))
