@@ -11,6 +11,7 @@ PREFIX ?= /usr/local
 BINDIR ?= $(PREFIX)/bin
 MANDIR ?= $(PREFIX)/share/man
 COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 SYSCONFDIR ?= /etc
 DESTDIR ?=
@@ -189,6 +190,7 @@ install: $(PROGRAM) ## into $(DESTDIR)$(PREFIX); an existing configuration stays
 	$(if $(wildcard deploy/outbox-relay.1),install -D -m 644 deploy/outbox-relay.1 \
 		$(DESTDIR)$(MANDIR)/man1/outbox-relay.1)
 	install -D -m 644 deploy/completion.bash $(DESTDIR)$(COMPLETIONDIR)/outbox-relay
+	install -D -m 644 deploy/completion.zsh $(DESTDIR)$(ZSHDIR)/_outbox-relay
 	install -d $(DESTDIR)$(UNITDIR)
 	sed 's|/usr/local/bin/|$(BINDIR)/|' deploy/outbox-relay.service \
 		>$(DESTDIR)$(UNITDIR)/outbox-relay.service
@@ -198,7 +200,8 @@ install: $(PROGRAM) ## into $(DESTDIR)$(PREFIX); an existing configuration stays
 
 uninstall: ## but for the configuration
 	rm -f $(DESTDIR)$(BINDIR)/outbox-relay $(DESTDIR)$(MANDIR)/man1/outbox-relay.1 \
-		$(DESTDIR)$(COMPLETIONDIR)/outbox-relay $(DESTDIR)$(UNITDIR)/outbox-relay.service
+		$(DESTDIR)$(COMPLETIONDIR)/outbox-relay $(DESTDIR)$(ZSHDIR)/_outbox-relay \
+		$(DESTDIR)$(UNITDIR)/outbox-relay.service
 
 # --- tests -----------------------------------------------------------------------------------
 # tests/unit/test_x.c holds the suite of one module; unit.c is the main of each. A fake listed

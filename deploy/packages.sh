@@ -34,6 +34,7 @@ tests    strace            the benchmarks' own test
 tests    prometheus        promtool, for the metrics
 tests    strace            counts system calls
 tests    faketime          a wall clock that jumps
+tests    zsh               its completion
 tests    pgbouncer         fault tests: a pooler in between
 bench    python3-psycopg2  benchmarks: fills the table, reads the database's counters
 bench    python3-pika      benchmarks: makes the queues

@@ -125,13 +125,16 @@ def test_dots_in_an_example_stand_for_any_lines(expected, lines, is_match):
 # --- completion ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("words, expected", [
+COMPLETIONS = pytest.mark.parametrize("words, expected", [
     (["re"], {"requeue", "replay"}),
     (["list", "--st"], {"--status"}),
     (["list", "--status", "s"], {"sending", "sent"}),
     (["purge", "--d"], {"--database", "--dry-run"}),
     (["requeue", "--st"], set()),
 ])
+
+
+@COMPLETIONS
 def test_bash_completes_what_the_program_knows(tmp_path, words, expected):
     (tmp_path / "outbox-relay").symlink_to(PROGRAM)
     script = f'. {ROOT}/deploy/completion.bash; COMP_WORDS=(outbox-relay "$@"); ' \
@@ -141,6 +144,51 @@ def test_bash_completes_what_the_program_knows(tmp_path, words, expected):
                           capture_output=True,
                           env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"})
     assert set(done.stdout.split()) == expected
+
+
+# In the place of zsh's own, which works in an editor of lines only and leaves out what does not
+# begin as the word does.
+ZSH_COMPADD = """
+compadd() {
+    case $1 in
+    -l) print -lr -- ${(P)5}; print -lr -- ${(P)3} >&2 ;;
+    --) shift; print -lr -- "$@" ;;
+    esac
+}
+_files() { print -r -- FILES }
+"""
+
+
+def zsh_completes(tmp_path, words):
+    """(what it would offer, what it would show beside)"""
+    (tmp_path / "outbox-relay").symlink_to(PROGRAM)
+    script = ZSH_COMPADD + f'words=(outbox-relay "$@") CURRENT=$(($# + 1)); ' \
+        f'. {ROOT}/deploy/completion.zsh'
+    done = subprocess.run(["zsh", "-f", "-c", script, "zsh", *words], text=True, check=True,
+                          capture_output=True,
+                          env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    return done.stdout.split(), done.stderr
+
+
+@COMPLETIONS
+def test_zsh_completes_what_the_program_knows(tmp_path, words, expected):
+    offered, _ = zsh_completes(tmp_path, words)
+    assert {word for word in offered if word.startswith(words[-1])} == expected
+
+
+def test_zsh_shows_what_commands_and_options_do(tmp_path):
+    (tmp_path / "again").mkdir()
+    assert "replay  -- send sent rows once more, as copies" in zsh_completes(tmp_path, [""])[1]
+    shown = zsh_completes(tmp_path / "again", ["list", "--"])[1]
+    assert "--limit  -- at most so many rows (default: 50)" in shown
+    assert "--config  -- the configuration (default: $OUTBOX_RELAY_CONFIG," in shown
+
+
+def test_zsh_completes_every_option(tmp_path):
+    for n, command in enumerate(re.findall(r"^  ([a-z]+)  ", run("--help").stdout, re.M)):
+        options = set(re.findall(r"^ .*(--[a-z-]+)", run(command, "--help").stdout, re.M))
+        (tmp_path / str(n)).mkdir()
+        assert set(zsh_completes(tmp_path / str(n), [command, "--"])[0]) == options, command
 
 
 # --- the man page ----------------------------------------------------------------------------
