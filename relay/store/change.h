@@ -9,9 +9,9 @@
 
 /*
  * What an operator may do to rows, in steps: however many there are, each step is one short
- * transaction over at most CHANGE_ROWS of them, by ascending id. No table is locked; rows that
- * somebody else has locked are passed over and counted; between two steps the caller may wait, or
- * stop for good, and what was done stays done.
+ * transaction over at most CHANGE_ROWS of them and 16 MiB of bodies (but one row at least), by
+ * ascending id. No table is locked; rows that somebody else has locked are passed over and counted;
+ * between two steps the caller may wait, or stop for good, and what was done stays done.
  *
  *   REQUEUE  failed → sending, with no attempt charged and due now. last_error stays: it tells what
  *            happened, and the relay sends rows alone that once broke its channel. Sleeping relays

@@ -183,7 +183,8 @@
 
 /*
  * A step by ascending id, from behind $6 up to $7: it reads $8 rows of a status at most and takes
- * the first $9 that pass the filter. $10 ids, $11 a label, where they are asked for. %1$s the
+ * the first $9 that pass the filter, of those as many as have STEP_BYTES of bodies together, and
+ * one at least: copying and deleting bodies is work by the byte. $10 ids, $11 a label, where they are asked for. %1$s the
  * condition on status, %2$s IDS or nothing, %3$s ORIGINALS or nothing, %4$s what is done, ending
  * with a CTE `changed`. Returns the id to go on behind (NULL: that was all), matched and changed.
  *
@@ -191,15 +192,22 @@
  */
 #define OPERATE_WALK \
 	"WITH walk AS MATERIALIZED (SELECT m.id, m.exchange, m.routing_key," \
-	"  m.last_error, m.updated_at FROM message_log AS m" \
-	"  WHERE %1$s AND m.id > $6 AND m.id <= $7%2$s%3$s ORDER BY m.id LIMIT $8)," \
-	" hit AS MATERIALIZED (SELECT m.id FROM walk AS m WHERE " \
-	OPERATE_MATCH "  ORDER BY m.id LIMIT $9)" \
+	"  m.last_error, m.updated_at, octet_length(m.payload) AS size" \
+	"  FROM message_log AS m WHERE %1$s AND m.id > $6 AND m.id <= $7%2$s%3$s ORDER BY m.id LIMIT $8)," \
+	" few AS MATERIALIZED (SELECT m.id, m.size FROM walk AS m WHERE " \
+	OPERATE_MATCH "  ORDER BY m.id LIMIT $9)," \
+	" hit AS MATERIALIZED (SELECT id FROM (SELECT id, row_number() OVER w AS n," \
+	"  sum(size) OVER w AS total FROM few" \
+	"  WINDOW w AS (ORDER BY id ROWS UNBOUNDED PRECEDING)) AS sized" \
+	"  WHERE total <= " OPERATE_STEP_BYTES " OR n = 1)" \
 	"%4$s" \
-	" SELECT CASE WHEN (SELECT count(*) FROM hit) = $9 THEN (SELECT max(id) FROM hit)" \
+	" SELECT CASE WHEN (SELECT count(*) FROM hit) = $9 OR" \
+	"  (SELECT count(*) FROM hit) < (SELECT count(*) FROM few)" \
+	"  THEN (SELECT max(id) FROM hit)" \
 	"  WHEN (SELECT count(*) FROM walk) = $8 THEN (SELECT max(id) FROM walk) END," \
 	" (SELECT count(*) FROM hit), (SELECT count(*) FROM changed)" \
 	" WHERE $10::bigint[] IS NOT NULL AND $11::text IS NOT NULL"
+#define OPERATE_STEP_BYTES     "16777216"
 #define OPERATE_WALK_IDS       " AND m.id = ANY ($10)"
 #define OPERATE_WALK_ORIGINALS " AND NOT coalesce(m.headers ? 'replay_of', false)"
 

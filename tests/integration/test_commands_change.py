@@ -319,6 +319,16 @@ def test_replay_gives_each_run_a_label_of_its_own_and_tells_it(rows, database, r
         "replayed 1 row, label x\n"
 
 
+def test_a_step_over_large_bodies_takes_few_rows_and_one_at_least(database, relay):
+    for mib in [5] * 7 + [20]:
+        database.query("INSERT INTO message_log (exchange, payload, status)"
+                       " VALUES ('', convert_to(repeat('x', %s), 'UTF8'), 'sent')", [mib << 20])
+    assert change(relay, "replay", "--all", "--label", "x")["rows"] == 8
+    steps = database.query("SELECT count(*) FROM message_log WHERE status = 'sending'"
+                           " GROUP BY xmin ORDER BY min(id)")
+    assert [step["count"] for step in steps] == [3, 3, 1, 1]
+
+
 def test_a_message_id_that_leaves_no_room_is_replaced_by_its_hash(database, relay):
     for size, id in ((253, "a" * 253), (254, "b" * 254)):
         database.insert(message_id=id, status="sent")
