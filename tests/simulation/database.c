@@ -1208,8 +1208,10 @@ static struct batch *make_batch(const struct store *s, bool is_adopted)
 		/* Each to a place of its own: nothing is parked. */
 		snprintf(exchange, sizeof(exchange), "x%lld", (long long)ids[i]);
 		fake_batch_address(b, i, exchange, FAKE_ROUTING_KEY);
-		if (a->rows[i].nature == LARGE)
+		if (a->rows[i].nature == LARGE) {
 			b->rows[i].message.body = (struct slice){0};
+			b->rows[i].body_size = s->settings.max_message_bytes + 1;
+		}
 		if (is_adopted || a->rows[i].was_refused)
 			batch_set_alone(b, &b->rows[i]);
 	}
