@@ -212,7 +212,7 @@ bool sender_is_stalled(const struct sender *s)
 
 static bool is_others_turn(struct sender *s)
 {
-	int64_t now_ms = clock_ms();
+	int64_t now_ms;
 
 	if (!work_has_alone(s->work)) {
 		s->is_named_next = false;
@@ -222,6 +222,7 @@ static bool is_others_turn(struct sender *s)
 	}
 	if (s->is_named_next || !work_has_others(s->work))
 		return false;
+	now_ms = clock_ms();
 	if (now_ms >= s->turn_ends_at_ms) {
 		s->is_others_turn = !s->is_others_turn;
 		s->turn_ends_at_ms = now_ms + TAKE_TURNS_MS;
@@ -233,8 +234,8 @@ static struct row *next_in_turn(struct sender *s, struct batch **batch)
 {
 	/* One that gets no answer is not worth everybody's wait; but while its claim names it,
 	   it must be alone. */
-	if (work_in_flight(s->work) == 0 ||
-	    (sender_is_stalled(s) && !work_has_name(s->work)))
+	if (s->is_alone_out && (work_in_flight(s->work) == 0 ||
+				(sender_is_stalled(s) && !work_has_name(s->work))))
 		s->is_alone_out = false;
 	if (s->is_alone_out)
 		return NULL;
