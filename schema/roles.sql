@@ -40,7 +40,7 @@ GRANT SELECT (id, message_id) ON message_log TO message_log_writer;
 GRANT SELECT (id, message_id, status, next_retry), UPDATE (status, updated_at)
     ON message_log TO message_log_sender;
 
-GRANT SELECT, DELETE, UPDATE (status, try_count, next_retry, last_error, updated_at)
+GRANT SELECT, UPDATE (status, try_count, next_retry, last_error, updated_at)
     ON message_log TO message_log_relay;
 GRANT SELECT, INSERT, UPDATE, DELETE ON message_log_claim TO message_log_relay;
 GRANT SELECT ON message_log_migration TO message_log_relay;
