@@ -51,3 +51,6 @@ GRANT SELECT, DELETE, UPDATE (status, try_count, next_retry, updated_at),
       INSERT (message_id, exchange, routing_key, payload, content_type, headers, properties)
     ON message_log TO message_log_operator;
 GRANT SELECT ON message_log_claim, message_log_migration TO message_log_operator;
+
+-- Everybody has it unless default privileges were revoked; an INSERT without an id calls it.
+GRANT EXECUTE ON FUNCTION message_log_new_id() TO message_log_writer, message_log_sender;

@@ -184,9 +184,10 @@
 /*
  * A step by ascending id, from behind $6 up to $7: it reads $8 rows of a status at most and takes
  * the first $9 that pass the filter, of those as many as have STEP_BYTES of bodies together, and
- * one at least: copying and deleting bodies is work by the byte. $10 ids, $11 a label, where they are asked for. %1$s the
- * condition on status, %2$s IDS or nothing, %3$s ORIGINALS or nothing, %4$s what is done, ending
- * with a CTE `changed`. Returns the id to go on behind (NULL: that was all), matched and changed.
+ * one at least: copying and deleting bodies is work by the byte. $10 ids, $11 a label, where they
+ * are asked for. %1$s the condition on status, %2$s IDS or nothing, %3$s ORIGINALS or nothing,
+ * %4$s what is done, ending with a CTE `changed`. Returns the id to go on behind (NULL: that was
+ * all), matched and changed.
  *
  * The parameters that a variant has no use for still need a type: the last line names them.
  */
