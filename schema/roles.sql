@@ -6,7 +6,7 @@
 --   message_log_writer  an application that lets the relay send: may only insert
 --   message_log_sender  an application that sends by itself and marks its rows sent
 --   message_log_relay   outbox-relay with relay.on_sent: mark; for delete, grant DELETE on
---                       message_log to it as well
+--                       message_log and message_log_attempt to it as well
 --   message_log_operator  who runs outbox-relay status, list, show, requeue, purge, replay and
 --                       doctor: reads bodies, too. What sessions of other roles do, doctor tells
 --                       members of pg_read_all_stats, which only a superuser can grant
@@ -30,7 +30,8 @@ BEGIN
 END
 $$;
 
-REVOKE ALL ON message_log, message_log_claim, message_log_migration FROM PUBLIC;
+REVOKE ALL ON message_log, message_log_claim, message_log_attempt, message_log_migration
+    FROM PUBLIC;
 
 GRANT INSERT (message_id, exchange, routing_key, payload, content_type, headers, properties,
               next_retry)
@@ -43,6 +44,7 @@ GRANT SELECT (id, message_id, status, next_retry), UPDATE (status, updated_at)
 GRANT SELECT, UPDATE (status, try_count, next_retry, last_error, updated_at)
     ON message_log TO message_log_relay;
 GRANT SELECT, INSERT, UPDATE, DELETE ON message_log_claim TO message_log_relay;
+GRANT SELECT, INSERT ON message_log_attempt TO message_log_relay;
 GRANT SELECT ON message_log_migration TO message_log_relay;
 GRANT USAGE ON SEQUENCE message_log_relay_id TO message_log_relay;
 
@@ -50,6 +52,7 @@ GRANT USAGE ON SEQUENCE message_log_relay_id TO message_log_relay;
 GRANT SELECT, DELETE, UPDATE (status, try_count, next_retry, updated_at),
       INSERT (message_id, exchange, routing_key, payload, content_type, headers, properties)
     ON message_log TO message_log_operator;
+GRANT SELECT, DELETE ON message_log_attempt TO message_log_operator;
 GRANT SELECT ON message_log_claim, message_log_migration TO message_log_operator;
 
 -- Everybody has it unless default privileges were revoked; an INSERT without an id calls it.

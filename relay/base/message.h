@@ -50,4 +50,7 @@ enum verdict {
 	VERDICT_COUNT,
 };
 
+/* The word for it in metrics and in the history of a row. */
+const char *verdict_name(enum verdict verdict);
+
 #endif

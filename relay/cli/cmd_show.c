@@ -129,6 +129,11 @@ static void show(const struct rows_detail *d)
 	text_field("content_type", r->content_type);
 	text_field("headers", d->headers);
 	text_field("properties", d->properties);
+	if (d->attempt_count) {
+		putchar('\n');
+		present_attempts(d->attempts, d->attempt_count);
+		putchar('\n');
+	}
 	show_body(d);
 }
 
@@ -154,6 +159,8 @@ static int show_json(const struct cli *cli, struct operate *o,
 
 	json_object_set_new(j, "headers", object(d->headers));
 	json_object_set_new(j, "properties", object(d->properties));
+	json_object_set_new(j, "attempts",
+			    present_attempts_json(d->attempts, d->attempt_count));
 	json_object_set_new(j, "claim_id",
 			    d->claim_id ? json_integer(d->claim_id) : json_null());
 	if (is_text) {

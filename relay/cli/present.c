@@ -64,6 +64,49 @@ json_t *present_json(const struct rows_entry *row)
 			 (json_int_t)row->body_bytes);
 }
 
+void present_attempts(const struct rows_attempt *attempts, int count)
+{
+	char text[HUMAN_MAX + 8];
+	struct table t;
+
+	table_init(&t, "WHEN>|RELAY|VERDICT|CHARGED|LATENCY>|REASON*");
+	for (int i = 0; i < count; i++) {
+		const struct rows_attempt *a = &attempts[i];
+
+		table_printf(&t, "%s", present_moment(a->at_ms, text, sizeof(text)));
+		table_text(&t, a->relay_name.data, a->relay_name.size);
+		table_text(&t, a->verdict.data, a->verdict.size);
+		table_printf(&t, "%s", a->is_charged ? "yes" : "no");
+		if (a->latency_ms < 0)
+			table_printf(&t, "-");
+		else
+			table_printf(&t, "%lld ms", (long long)a->latency_ms);
+		table_text(&t, a->reason.data, a->reason.size);
+	}
+	table_print(&t, stdout);
+	table_release(&t);
+}
+
+json_t *present_attempts_json(const struct rows_attempt *attempts, int count)
+{
+	json_t *list = json_array();
+
+	for (int i = 0; i < count; i++) {
+		const struct rows_attempt *a = &attempts[i];
+
+		json_array_append_new(list,
+				      json_pack("{s:o, s:o, s:o, s:b, s:o, s:o}", "at",
+						text(a->at), "relay", text(a->relay_name),
+						"verdict", text(a->verdict), "charged",
+						a->is_charged, "latency_ms",
+						a->latency_ms < 0
+							? json_null()
+							: json_integer(a->latency_ms),
+						"reason", text(a->reason)));
+	}
+	return list;
+}
+
 void present_line(json_t *object)
 {
 	if (object)

@@ -82,6 +82,10 @@ static void decide(struct sender *s, struct batch *b, struct row *row,
 						  row->try_count, random, &decision);
 
 	s->counts->verdicts[verdict]++;
+	row->verdict = verdict;
+	if (verdict != VERDICT_SENT || row->has_history)
+		row->latency_ms =
+			row->state == ROW_IN_FLIGHT ? clock_ms() - row->published_ms : -1;
 	if (action == POLICY_DECIDE) {
 		batch_decide(b, row, decision,
 			     explain(text, sizeof(text), verdict, reason));

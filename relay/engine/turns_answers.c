@@ -201,6 +201,8 @@ static void blame_named(struct turns *t, struct batch *b)
 		t->counts->verdicts[VERDICT_CRASHED]++;
 		policy_decide(&t->settings.policy, VERDICT_CRASHED, row->try_count,
 			      backoff_random(), &decision);
+		row->verdict = VERDICT_CRASHED;
+		row->latency_ms = -1;
 		batch_decide(b, row, decision,
 			     "a relay died while publishing this message alone");
 	}

@@ -79,19 +79,12 @@ static void write_counters(struct buffer *out, const struct counts *c)
 
 static void write_verdicts(struct buffer *out, const struct counts *c)
 {
-	static const char *const names[VERDICT_COUNT] = {
-		[VERDICT_NONE] = "interrupted",  [VERDICT_SENT] = "confirmed",
-		[VERDICT_RETURNED] = "returned", [VERDICT_NACKED] = "nacked",
-		[VERDICT_REFUSED] = "refused",   [VERDICT_UNCLEAR] = "unclear",
-		[VERDICT_INVALID] = "invalid",   [VERDICT_OVERDUE] = "overdue",
-		[VERDICT_DEFERRED] = "deferred", [VERDICT_CRASHED] = "crashed",
-	};
-
 	head(out, PREFIX "verdicts_total", "counter",
 	     "What became of publishes, and of rows that cannot be published.");
 	for (int v = 0; v < VERDICT_COUNT; v++)
 		buffer_printf(out, PREFIX "verdicts_total{verdict=\"%s\"} %llu\n",
-			      names[v], (unsigned long long)c->verdicts[v]);
+			      verdict_name((enum verdict)v),
+			      (unsigned long long)c->verdicts[v]);
 }
 
 static void write_settled(struct buffer *out, const struct counts *c)

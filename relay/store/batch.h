@@ -35,11 +35,15 @@ struct row {
 	int64_t body_size;      /* as in the table */
 	int64_t try_count;      /* attempts charged before this one */
 	enum row_state state;
-	bool is_alone;  /* to be published with nothing else in flight */
-	bool is_probe;  /* of a parked destination; see engine/parking.h */
-	int64_t due_ms; /* since when, on the local clock; 0: not known */
-	int64_t published_ms;
-	uint64_t sequence; /* order of publishing, over all batches */
+	bool has_history;     /* earlier attempts failed, or an operator sends it again */
+	bool is_alone;        /* to be published with nothing else in flight */
+	bool is_probe;        /* of a parked destination; see engine/parking.h */
+	int64_t due_ms;       /* since when, on the local clock; 0: not known */
+	int64_t published_ms; /* 0: not yet */
+	enum verdict verdict; /* the latest, for the row's history */
+	int64_t latency_ms;   /* from publish to verdict, where that was not `sent` at the
+				 first attempt; -1: it was not published */
+	uint64_t sequence;    /* order of publishing, over all batches */
 	struct decision decision;
 	char *reason;    /* of RETRY and FAILED; owned */
 	bool is_counted; /* SETTLED, and reported; or released */

@@ -167,6 +167,13 @@
 	" LEFT JOIN message_log_claim AS c ON m.id = ANY (c.message_ids)" \
 	" WHERE m.id = coalesce((SELECT id FROM message_log WHERE id = $1)," \
 	" (SELECT id FROM message_log WHERE message_id = $2)) LIMIT 1"
+/* Of the same row, oldest first. */
+#define OPERATE_ATTEMPTS \
+	"SELECT " OPERATE_TIME_("at") ", " OPERATE_MS("at") ", relay_name, verdict, is_charged," \
+	" reason, latency_ms FROM message_log_attempt WHERE log_id" \
+	" = coalesce((SELECT id FROM message_log WHERE id = $1)," \
+	" (SELECT id FROM message_log WHERE message_id = $2)) ORDER BY attempt_id LIMIT 100"
+
 #define OPERATE_BODY_WHOLE     "m.payload"
 #define OPERATE_BODY_BEGINNING "substring(m.payload FOR 4096)"
 #define OPERATE_BODY_BASE64 \
@@ -232,10 +239,13 @@
 	" changed AS (SELECT r.id FROM requeued AS r" \
 	" WHERE (SELECT count(*) FROM bell) >= 0)"
 
+/* With its history. */
 #define OPERATE_PURGE \
 	", changed AS (DELETE FROM message_log AS m" \
 	" WHERE m.id = ANY (ARRAY(SELECT id FROM locked))" \
-	" AND m.status IN ('sent', 'failed') RETURNING m.id)"
+	" AND m.status IN ('sent', 'failed') RETURNING m.id)," \
+	" forgotten AS (DELETE FROM message_log_attempt" \
+	" WHERE log_id = ANY (ARRAY(SELECT id FROM changed)))"
 
 /* Headers of a size that leaves no room for one more stay as they are. */
 #define OPERATE_REPLAY \

@@ -87,7 +87,7 @@ static bool check_missing(const struct preflight *p, struct pg *pg, const char *
 
 #define TABLES                                                              \
 	"SELECT t FROM unnest(ARRAY['message_log', 'message_log_claim',"    \
-	" 'message_log_migration']) AS t"                                   \
+	" 'message_log_attempt', 'message_log_migration']) AS t"            \
 	" WHERE NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n"     \
 	" ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = t" \
 	" AND c.relkind IN ('r', 'p'))"
@@ -111,7 +111,16 @@ static bool check_missing(const struct preflight *p, struct pg *pg, const char *
 	" ('message_log_claim', 'lease_until', 'timestamp with time zone'),"             \
 	" ('message_log_claim', 'has_session_lock', 'boolean'),"                         \
 	" ('message_log_claim', 'is_adopted', 'boolean'),"                               \
-	" ('message_log_claim', 'publishing_id', 'bigint')"                              \
+	" ('message_log_claim', 'publishing_id', 'bigint'),"                             \
+	" ('message_log_attempt', 'log_id', 'bigint'),"                                  \
+	" ('message_log_attempt', 'attempt_id', 'bigint'),"                              \
+	" ('message_log_attempt', 'at', 'timestamp with time zone'),"                    \
+	" ('message_log_attempt', 'relay_name', 'text'),"                                \
+	" ('message_log_attempt', 'verdict', 'text'),"                                   \
+	" ('message_log_attempt', 'is_charged', 'boolean'),"                             \
+	" ('message_log_attempt', 'try_count', 'integer'),"                              \
+	" ('message_log_attempt', 'reason', 'text'),"                                    \
+	" ('message_log_attempt', 'latency_ms', 'bigint')"                               \
 	") AS w (tab, col, type) WHERE NOT EXISTS (SELECT FROM pg_attribute a"           \
 	" JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n"                     \
 	" ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = w.tab"          \
@@ -149,15 +158,19 @@ static bool check_missing(const struct preflight *p, struct pg *pg, const char *
 	" UNION ALL SELECT priv || ' on message_log_claim',"                      \
 	" has_table_privilege(format('%I.message_log_claim', $1), priv)"          \
 	" FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS priv"     \
+	" UNION ALL SELECT priv || ' on message_log_attempt',"                    \
+	" has_table_privilege(format('%I.message_log_attempt', $1), priv)"        \
+	" FROM unnest(ARRAY['SELECT', 'INSERT']) AS priv"                         \
 	" UNION ALL SELECT 'SELECT on message_log_migration',"                    \
 	" has_table_privilege(format('%I.message_log_migration', $1), 'SELECT')"  \
 	" UNION ALL SELECT 'USAGE on sequence message_log_relay_id',"             \
 	" has_sequence_privilege(format('%I.message_log_relay_id', $1), 'USAGE')" \
 	") AS rights WHERE NOT ok"
 
-#define RIGHT_TO_DELETE                            \
-	"SELECT 'DELETE on message_log' WHERE NOT" \
-	" has_table_privilege(format('%I.message_log', $1), 'DELETE')"
+#define RIGHT_TO_DELETE                                             \
+	"SELECT 'DELETE on ' || t FROM unnest(ARRAY['message_log'," \
+	" 'message_log_attempt']) AS t WHERE NOT"                   \
+	" has_table_privilege(format('%I.%I', $1, t), 'DELETE')"
 
 #define DOORBELL                                                                \
 	"SELECT 'trigger message_log_doorbell' WHERE NOT EXISTS (SELECT FROM "  \

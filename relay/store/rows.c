@@ -103,6 +103,28 @@ int64_t rows_id(const char *name)
 	return errno || *end ? 0 : id;
 }
 
+static void read_attempts(const struct pg_result *r, struct rows_detail *out)
+{
+	out->attempt_count = pg_rows(r);
+	for (int i = 0; i < pg_rows(r); i++)
+		out->attempts[i] = (struct rows_attempt){
+			.at = pg_slice(r, i, 0),
+			.at_ms = pg_int(r, i, 1),
+			.relay_name = pg_slice(r, i, 2),
+			.verdict = pg_slice(r, i, 3),
+			.is_charged = pg_bool(r, i, 4),
+			.reason = pg_slice(r, i, 5),
+			.latency_ms = pg_is_null(r, i, 6) ? -1 : pg_int(r, i, 6),
+		};
+}
+
+static int add_named(struct operate *o, const char *sql, const char *name)
+{
+	pg_params_int8(operate_params(o), rows_id(name));
+	pg_params_text(operate_params(o), name);
+	return operate_add(o, sql);
+}
+
 int rows_find(struct operate *o, const char *name, enum rows_body body,
 	      struct rows_detail *out, struct error *err)
 {
@@ -113,12 +135,11 @@ int rows_find(struct operate *o, const char *name, enum rows_body body,
 	};
 	char *sql = xasprintf(OPERATE_SHOW, bodies[body]);
 	const struct pg_result *r;
-	int index, rc;
+	int index, attempts, rc;
 
 	operate_begin(o);
-	pg_params_int8(operate_params(o), rows_id(name));
-	pg_params_text(operate_params(o), name);
-	index = operate_add(o, sql);
+	index = add_named(o, sql, name);
+	attempts = add_named(o, OPERATE_ATTEMPTS, name);
 	rc = operate_run(o, err);
 	free(sql);
 	if (rc < 0)
@@ -126,6 +147,7 @@ int rows_find(struct operate *o, const char *name, enum rows_body body,
 	r = operate_result(o, index);
 	if (pg_rows(r) == 0)
 		return 0;
+	read_attempts(operate_result(o, attempts), out);
 	read_row(r, 0, &out->row);
 	out->headers = pg_slice(r, 0, 15);
 	out->properties = pg_slice(r, 0, 16);

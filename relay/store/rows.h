@@ -46,12 +46,26 @@ int rows_list(struct operate *o, const struct rows_filter *f, int64_t after_id, 
 
 enum rows_body { ROWS_BODY_WHOLE, ROWS_BODY_BEGINNING, ROWS_BODY_BASE64 };
 
+/* One attempt at sending it; see schema/0009_attempt.sql. */
+struct rows_attempt {
+	struct slice at; /* RFC 3339 in UTC */
+	int64_t at_ms;   /* from now */
+	struct slice relay_name, verdict, reason;
+	bool is_charged;
+	int64_t latency_ms; /* -1: it was not published */
+};
+
+#define ROWS_ATTEMPTS_MAX 100 /* no more are kept */
+
 struct rows_detail {
 	struct rows_entry row;
 	struct slice headers, properties; /* JSON, or NULL */
 	struct slice body;                /* as asked for */
 	int64_t claim_id;                 /* of the claim that has it in hand, or 0 */
 	struct slice claimed_by;
+	/* Oldest first; none of a row that was sent at once, or waits for its first. */
+	struct rows_attempt attempts[ROWS_ATTEMPTS_MAX];
+	int attempt_count;
 };
 
 #define ROWS_BEGINNING_BYTES 4096

@@ -3,23 +3,33 @@
 #include "base/buffer.h"
 #include "store/sql.h"
 
-char *settle_text(enum settle_form form, bool deletes_sent, bool has_refused)
+static void tell(struct buffer *b, int n, bool deletes_sent, bool is_careful)
+{
+	buffer_printf(b, SQL_SETTLE_TOLD, n, n + 1, n + 2, n + 3, n + 4, n + 5, n + 6,
+		      n + 7);
+	buffer_printf(b, SQL_SETTLE_REFUSED,
+		      is_careful ? " AND m.id IN (SELECT id FROM free)" : "");
+	buffer_printf(b, SQL_SETTLE_HISTORY,
+		      deletes_sent ? "" : SQL_SETTLE_HISTORY_OF_SENT);
+	if (deletes_sent)
+		buffer_printf(b, SQL_SETTLE_FORGET);
+}
+
+char *settle_text(enum settle_form form, bool deletes_sent, bool tells)
 {
 	static const char *const claims[] = {SQL_SETTLE_CLOSE, SQL_SETTLE_KEEP,
 					     SQL_SETTLE_KEEP SQL_SETTLE_FREE};
-	static const int first_refused[] = {4, 5, 6};
+	static const int first_told[] = {4, 5, 6};
 	bool is_careful = form == SETTLE_CAREFUL;
-	int n = first_refused[form];
+	int n = first_told[form];
 	struct buffer b = {0};
 	char *text;
 
 	buffer_printf(&b, "%s", claims[form]);
 	buffer_printf(&b, deletes_sent ? SQL_SETTLE_DELETE : SQL_SETTLE_MARK,
 		      is_careful ? " AND id IN (SELECT id FROM free)" : "");
-	if (has_refused)
-		buffer_printf(&b, SQL_SETTLE_REFUSED,
-			      is_careful ? " AND m.id IN (SELECT id FROM free)" : "", n,
-			      n + 1, n + 2, n + 3, n + 4, n + 5);
+	if (tells)
+		tell(&b, n, deletes_sent, is_careful);
 	buffer_printf(&b, "%s",
 		      is_careful ? SQL_SETTLE_ANSWER_CAREFUL : SQL_SETTLE_ANSWER);
 	text = xstrdup(buffer_text(&b));
@@ -27,96 +37,134 @@ char *settle_text(enum settle_form form, bool deletes_sent, bool has_refused)
 	return text;
 }
 
-enum { IDS_SENT = 1, IDS_REFUSED = 2 };
+enum { SENT = 1, REFUSED = 2, TOLD = 4 };
 
 static bool is_among(const struct row *r, int which)
 {
-	return r->state == ROW_DECIDED &&
-	       which & (r->decision.fate == FATE_SENT ? IDS_SENT : IDS_REFUSED);
+	bool is_sent = r->decision.fate == FATE_SENT;
+	int what = is_sent ? SENT : REFUSED;
+
+	if (!is_sent || r->has_history)
+		what |= TOLD;
+	return r->state == ROW_DECIDED && which & what;
 }
 
-static void add_ids(struct pg_params *p, const struct batch *b, int which)
+/* The next row at or after `i`, or NULL. */
+static const struct row *next(const struct batch *b, int which, int *i)
 {
-	size_t count = 0;
+	while (*i < b->count) {
+		const struct row *r = &b->rows[(*i)++];
 
-	for (int i = 0; i < b->count; i++)
-		count += is_among(&b->rows[i], which);
-	pg_params_int8_array(p, count);
-	for (int i = 0; i < b->count; i++) {
-		if (is_among(&b->rows[i], which))
-			pg_params_element_int8(p, b->rows[i].id);
-	}
-	pg_params_array_end(p);
-}
-
-/* The next row at or after `i` that was decided otherwise than sent, or NULL. */
-static const struct row *next_refused(const struct batch *b, int *i)
-{
-	for (; *i < b->count; (*i)++) {
-		const struct row *r = &b->rows[*i];
-
-		if (is_among(r, IDS_REFUSED)) {
-			(*i)++;
+		if (is_among(r, which))
 			return r;
-		}
 	}
 	return NULL;
 }
 
-static size_t count_refused(const struct batch *b)
+static size_t count(const struct batch *b, int which)
 {
-	size_t count = 0;
-	int i = 0;
+	size_t rows = 0;
 
-	while (next_refused(b, &i))
-		count++;
-	return count;
+	for (int i = 0; next(b, which, &i);)
+		rows++;
+	return rows;
 }
 
-static void add_refused(struct pg_params *p, const struct batch *b, size_t count)
+static int64_t id_of(const struct row *r)
+{
+	return r->id;
+}
+
+static int64_t charge_of(const struct row *r)
+{
+	return r->decision.charge;
+}
+
+static int64_t delay_of(const struct row *r)
+{
+	return r->decision.delay_ms;
+}
+
+static int64_t try_count_of(const struct row *r)
+{
+	return r->try_count;
+}
+
+static int64_t latency_of(const struct row *r)
+{
+	return r->latency_ms;
+}
+
+static const char *fate_of(const struct row *r)
+{
+	static const char *const names[] = {
+		[FATE_SENT] = "sent", [FATE_RETRY] = "sending", [FATE_FAILED] = "failed"};
+
+	return names[r->decision.fate];
+}
+
+static const char *reason_of(const struct row *r)
+{
+	return r->reason ? r->reason : "";
+}
+
+static const char *verdict_of(const struct row *r)
+{
+	return verdict_name(r->verdict);
+}
+
+static void add_numbers(struct pg_params *p, const struct batch *b, int which,
+			int64_t (*number)(const struct row *r))
 {
 	const struct row *r;
 
-	add_ids(p, b, IDS_REFUSED);
-	pg_params_text_array(p, count);
-	for (int i = 0; (r = next_refused(b, &i));)
-		pg_params_element_text(p, r->decision.fate == FATE_FAILED ? "failed"
-									  : "sending");
+	pg_params_int8_array(p, count(b, which));
+	for (int i = 0; (r = next(b, which, &i));)
+		pg_params_element_int8(p, number(r));
 	pg_params_array_end(p);
-	pg_params_int8_array(p, count);
-	for (int i = 0; (r = next_refused(b, &i));)
-		pg_params_element_int8(p, r->decision.charge);
+}
+
+static void add_texts(struct pg_params *p, const struct batch *b, int which,
+		      const char *(*text)(const struct row *r))
+{
+	const struct row *r;
+
+	pg_params_text_array(p, count(b, which));
+	for (int i = 0; (r = next(b, which, &i));)
+		pg_params_element_text(p, text(r));
 	pg_params_array_end(p);
-	pg_params_int8_array(p, count);
-	for (int i = 0; (r = next_refused(b, &i));)
-		pg_params_element_int8(p, r->decision.delay_ms);
-	pg_params_array_end(p);
-	pg_params_text_array(p, count);
-	for (int i = 0; (r = next_refused(b, &i));)
-		pg_params_element_text(p, r->reason ? r->reason : "");
-	pg_params_array_end(p);
-	pg_params_int8_array(p, count);
-	for (int i = 0; (r = next_refused(b, &i));)
-		pg_params_element_int8(p, r->try_count);
-	pg_params_array_end(p);
+}
+
+/* The columns of `told`. */
+static void add_told(struct pg_params *p, const struct batch *b)
+{
+	add_numbers(p, b, TOLD, id_of);
+	add_texts(p, b, TOLD, fate_of);
+	add_numbers(p, b, TOLD, charge_of);
+	add_numbers(p, b, TOLD, delay_of);
+	add_texts(p, b, TOLD, reason_of);
+	add_numbers(p, b, TOLD, try_count_of);
+	add_texts(p, b, TOLD, verdict_of);
+	add_numbers(p, b, TOLD, latency_of);
 }
 
 bool settle_params(struct pg_params *p, const struct batch *b, int32_t relay_id,
 		   enum settle_form form, int64_t publishing_id)
 {
-	size_t refused = count_refused(b);
+	int i = 0;
+	bool tells = next(b, TOLD, &i) != NULL;
 
 	pg_params_clear(p);
 	pg_params_int8(p, b->claim_id);
 	pg_params_int4(p, relay_id);
-	add_ids(p, b, IDS_SENT);
+	add_numbers(p, b, SENT, id_of);
 	if (form != SETTLE_CLOSE && publishing_id)
 		pg_params_int8(p, publishing_id);
 	else if (form != SETTLE_CLOSE)
 		pg_params_int8_null(p);
 	if (form == SETTLE_CAREFUL)
-		add_ids(p, b, IDS_SENT | IDS_REFUSED);
-	if (refused)
-		add_refused(p, b, refused);
-	return refused > 0;
+		add_numbers(p, b, SENT | REFUSED, id_of);
+	if (tells)
+		add_told(p, b);
+	return tells;
 }

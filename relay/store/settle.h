@@ -21,9 +21,10 @@ enum settle_form {
 };
 
 /* The caller frees it. */
-char *settle_text(enum settle_form form, bool deletes_sent, bool has_refused);
+char *settle_text(enum settle_form form, bool deletes_sent, bool tells);
 
-/* Fills `p`. Returns whether there are refused rows, which decides about the text that fits. */
+/* Fills `p`. Returns whether there are rows to tell of (refused ones, or sent ones with a history),
+   which decides about the text that fits. */
 bool settle_params(struct pg_params *p, const struct batch *b, int32_t relay_id,
 		   enum settle_form form, int64_t publishing_id);
 

@@ -84,18 +84,19 @@
  * Settling is one statement, so that rows change only together with the claim that covers
  * them. `mine` takes the claim's row lock: an adopter skips it meanwhile, and when it is
  * not ours any more (or not there) nothing is changed. settle.c puts it together: CLOSE or
- * KEEP the claim, MARK or DELETE what was sent, and the refused rows if there are any.
+ * KEEP the claim, MARK or DELETE what was sent, and if there are rows to tell of (refused ones, or
+ * sent ones with a history), what happened to them.
  *
  * $1 claim_id, $2 relay_id, $3 ids sent; KEEP: $4 the row named next, or NULL;
- * refused rows, from the next number on: ids, fates, charges, delays in ms, reasons, and
- * the attempts before.
+ * rows to tell of, from the next number on: ids, fates, charges, delays in ms, reasons, the
+ * attempts before, verdicts, latencies in ms.
  */
 #define SQL_SETTLE_CLOSE                              \
 	"WITH mine AS (DELETE FROM message_log_claim" \
-	" WHERE claim_id = $1 AND relay_id = $2 RETURNING 1)"
+	" WHERE claim_id = $1 AND relay_id = $2 RETURNING relay_name)"
 #define SQL_SETTLE_KEEP                                                 \
 	"WITH mine AS (UPDATE message_log_claim SET publishing_id = $4" \
-	" WHERE claim_id = $1 AND relay_id = $2 RETURNING 1)"
+	" WHERE claim_id = $1 AND relay_id = $2 RETURNING relay_name)"
 /*
  * After a settlement ran into somebody's row lock: CAREFUL is KEEP that goes round locked
  * rows. $5 all ids to settle. It returns those that are still to be settled.
@@ -109,30 +110,55 @@
 	", sent AS (UPDATE message_log SET status = 'sent', updated_at = now()" \
 	" WHERE id = ANY ($3) AND status " SQL_STILL_SENDING                    \
 	" AND EXISTS (SELECT FROM mine)%1$s"                                    \
-	" RETURNING 1)"
+	" RETURNING id)"
 #define SQL_SETTLE_DELETE                                    \
 	", sent AS (DELETE FROM message_log"                 \
 	" WHERE id = ANY ($3) AND status " SQL_STILL_SENDING \
 	" AND EXISTS (SELECT FROM mine)%1$s"                 \
-	" RETURNING 1)"
+	" RETURNING id)"
 /*
- * And %2$d … %7$d, the parameter numbers. A claim that is kept is ours again after an answer
- * was lost: try_count, as it was when the row was fetched, keeps the second settlement from
- * charging it twice.
+ * The rows that did not simply go: those decided otherwise than sent, and those sent that have a
+ * history. %1$d … %8$d are the parameter numbers.
  */
-#define SQL_SETTLE_REFUSED                                                               \
-	", refused AS (UPDATE message_log m SET status = r.fate,"                        \
-	" try_count = m.try_count + r.charge::integer,"                                  \
-	" next_retry = CASE WHEN r.fate = 'sending'"                                     \
-	" THEN clock_timestamp() + r.delay_ms * interval '1 millisecond'"                \
-	" ELSE m.next_retry END,"                                                        \
-	" last_error = r.reason, updated_at = now()"                                     \
-	" FROM unnest($%2$d::bigint[], $%3$d::text[], $%4$d::bigint[], $%5$d::bigint[]," \
-	" $%6$d::text[], $%7$d::bigint[])"                                               \
-	" AS r (id, fate, charge, delay_ms, reason, try_count)"                          \
-	" WHERE m.id = r.id AND m.status " SQL_STILL_SENDING                             \
-	" AND m.try_count = r.try_count"                                                 \
-	" AND EXISTS (SELECT FROM mine)%1$s RETURNING 1)"
+#define SQL_SETTLE_TOLD                                                                \
+	", told AS MATERIALIZED (SELECT * FROM unnest($%1$d::bigint[], $%2$d::text[]," \
+	" $%3$d::bigint[], $%4$d::bigint[], $%5$d::text[], $%6$d::bigint[],"           \
+	" $%7$d::text[], $%8$d::bigint[])"                                             \
+	" AS t (id, fate, charge, delay_ms, reason, try_count, verdict, latency_ms))"
+/*
+ * %1$s as above. A claim that is kept is ours again after an answer was lost: try_count, as it was
+ * when the row was fetched, keeps the second settlement from charging it twice.
+ */
+#define SQL_SETTLE_REFUSED                                                        \
+	", refused AS (UPDATE message_log m SET status = r.fate,"                 \
+	" try_count = m.try_count + r.charge::integer,"                           \
+	" next_retry = CASE WHEN r.fate = 'sending'"                              \
+	" THEN clock_timestamp() + r.delay_ms * interval '1 millisecond'"         \
+	" ELSE m.next_retry END,"                                                 \
+	" last_error = r.reason, updated_at = now()"                              \
+	" FROM told AS r"                                                         \
+	" WHERE m.id = r.id AND r.fate <> 'sent' AND m.status " SQL_STILL_SENDING \
+	" AND m.try_count = r.try_count"                                          \
+	" AND EXISTS (SELECT FROM mine)%1$s RETURNING m.id)"
+/*
+ * Only with a row that changed, so a settlement that is repeated tells nothing twice. A row that is
+ * put off for ever fills no disk: its first attempts are kept, and last_error tells the latest.
+ * With DELETE a row's history goes with it; nothing refers to it by a foreign key, whose trigger
+ * would cost every row that is deleted. %1$s: or what was sent, when that is kept.
+ */
+#define SQL_SETTLE_HISTORY                                                                \
+	", history AS (INSERT INTO message_log_attempt (log_id, relay_name, verdict,"     \
+	" is_charged, try_count, reason, latency_ms)"                                     \
+	" SELECT t.id, mine.relay_name, t.verdict, t.charge > 0, t.try_count + t.charge," \
+	" nullif(t.reason, ''), nullif(t.latency_ms, -1) FROM told AS t CROSS JOIN mine"  \
+	" WHERE (t.id IN (SELECT id FROM refused)%1$s)"                                   \
+	" AND (SELECT count(*) FROM message_log_attempt AS a WHERE a.log_id = t.id)"      \
+	" < " SQL_ATTEMPTS_KEPT ")"
+#define SQL_SETTLE_HISTORY_OF_SENT " OR t.id IN (SELECT id FROM sent)"
+#define SQL_SETTLE_FORGET                                                    \
+	", forgotten AS (DELETE FROM message_log_attempt WHERE log_id = ANY" \
+	" (ARRAY(SELECT id FROM told WHERE fate = 'sent' AND id IN (SELECT id FROM sent))))"
+#define SQL_ATTEMPTS_KEPT "100"
 /* One row, or one for each row of the table that is still to be settled. */
 #define SQL_SETTLE_ANSWER " SELECT (SELECT count(*) FROM mine), NULL::bigint"
 #define SQL_SETTLE_ANSWER_CAREFUL                                           \
@@ -254,7 +280,8 @@
  * `sending` any more (the application marked them itself) are left out, as are, in an
  * adopted claim, rows that its former owner already scheduled anew.
  *
- * The last column but one tells the rows that must go alone, the last since when they are due.
+ * The last column but one tells what is known of earlier attempts, the last since when they are
+ * due.
  *
  * $1 relay_id, $2 turn, $3 claim_id low-water mark, $4 the largest body to fetch
  */
@@ -263,13 +290,15 @@
 	" CASE WHEN octet_length(m.payload) <= $4 THEN m.payload END,"           \
 	" octet_length(m.payload)::bigint, m.content_type, m.headers::text,"     \
 	" m.properties::text, m.try_count,"                                      \
-	" coalesce(m.last_error LIKE '" BATCH_REFUSED "%', false),"              \
+	" CASE WHEN m.last_error IS NULL THEN 0"                                 \
+	" WHEN m.last_error LIKE '" BATCH_REFUSED "%' THEN 2 ELSE 1 END,"        \
 	" m.next_retry"                                                          \
 	" FROM message_log_claim c"                                              \
 	" CROSS JOIN LATERAL unnest(c.message_ids) WITH ORDINALITY AS u (id, n)" \
 	" JOIN message_log m ON m.id = u.id"                                     \
 	" WHERE c.relay_id = $1 AND c.turn = $2 AND c.claim_id >= $3"            \
 	" AND m.status " SQL_STILL_SENDING " AND m.next_retry <= statement_timestamp()"
+enum { SQL_FETCH_FRESH = 0, SQL_FETCH_TRIED = 1, SQL_FETCH_ALONE = 2 };
 
 /* --- going to sleep --- */
 

@@ -18,10 +18,10 @@ struct store *store_new(const struct store_settings *settings)
 	s->fetch_bytes = settings->max_message_bytes;
 	s->search_path = session_search_path(settings->schema);
 	for (int form = 0; form < SETTLE_FORMS; form++) {
-		for (int refuses = 0; refuses < 2; refuses++)
-			s->settle_sql[form][refuses] =
+		for (int tells = 0; tells < 2; tells++)
+			s->settle_sql[form][tells] =
 				settle_text((enum settle_form)form,
-					    settings->deletes_sent, refuses);
+					    settings->deletes_sent, tells);
 	}
 	s->pg = pg_new(
 		&(struct pg_settings){.url = settings->url,

@@ -1,6 +1,7 @@
 #include "store_private.h"
 
 #include "base/buffer.h"
+#include "store/sql.h"
 
 /* A row is due from the beginning of its transaction on and seen after its end. Rows of
    transactions up to this long are seen at once, others by the next full read. */
@@ -74,7 +75,8 @@ static void take_rows(const struct store *s, struct batch *b, const struct pg_re
 		take_row(&b->rows[b->count], r, i);
 		b->rows[b->count].due_ms = local_ms(s, now, pg_int(r, i, 12));
 		b->in_state[ROW_WAITING]++;
-		if (pg_bool(r, i, 11))
+		b->rows[b->count].has_history = pg_int(r, i, 11) != SQL_FETCH_FRESH;
+		if (pg_int(r, i, 11) == SQL_FETCH_ALONE)
 			batch_set_alone(b, &b->rows[b->count]);
 		b->count++;
 	}

@@ -23,7 +23,7 @@ struct store {
 	struct pg *pg;
 	struct pg_params params;
 	char *search_path;
-	char *settle_sql[SETTLE_FORMS][2]; /* [][has refused rows] */
+	char *settle_sql[SETTLE_FORMS][2]; /* [][tells] */
 
 	int32_t relay_id; /* of this session; 0: none yet */
 	/* Ids that our claims may stand under: the last session's, and those of later

@@ -17,15 +17,15 @@
 static int add_settle(struct store *s, struct batch *b, enum settle_form form,
 		      int64_t publishing_id)
 {
-	bool refuses;
+	bool tells;
 
 	if (b->is_careful)
 		form = SETTLE_CAREFUL;
-	refuses = settle_params(&s->params, b, s->relay_id, form, publishing_id);
+	tells = settle_params(&s->params, b, s->relay_id, form, publishing_id);
 	/* What is decided from here on is for the next settlement. */
 	batch_move_all(b, ROW_DECIDED, ROW_SETTLING);
 	b->is_settling = form == SETTLE_CLOSE;
-	return pg_add(s->pg, s->settle_sql[form][refuses], &s->params);
+	return pg_add(s->pg, s->settle_sql[form][tells], &s->params);
 }
 
 static int add_renew(struct store *s)

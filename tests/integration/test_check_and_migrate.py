@@ -96,7 +96,8 @@ def test_check_asks_nothing_more_of_a_database_that_does_not_answer(database, re
 def test_check_names_the_tables_where_migrate_was_never_run(bare_database, broker, make_relay):
     name, detail = bad(make_relay(quick_config(bare_database.url, broker.url)))
     assert name == "tables"
-    assert "message_log, message_log_claim, message_log_migration" in detail
+    assert ("message_log, message_log_claim, message_log_attempt, message_log_migration"
+            in detail)
     assert "migrate" in detail
 
 
@@ -107,6 +108,7 @@ def test_check_names_the_tables_where_migrate_was_never_run(bare_database, broke
      "message_log.try_count integer"),
     ("ALTER TABLE message_log_claim DROP COLUMN publishing_id", "columns",
      "message_log_claim.publishing_id bigint"),
+    ("DROP TABLE message_log_attempt", "tables", "missing: message_log_attempt "),
     ("DROP INDEX message_log_due", "indexes", "(next_retry, id) WHERE status = 'sending'"),
     ("ALTER TABLE message_log DROP CONSTRAINT message_log_message_id_is_unique", "indexes",
      "a unique index on message_log (message_id)"),
@@ -120,6 +122,8 @@ def test_check_names_the_tables_where_migrate_was_never_run(bare_database, broke
     ("REVOKE UPDATE ON message_log FROM outbox", "rights", "UPDATE (status) on message_log"),
     ("REVOKE SELECT ON message_log FROM outbox", "rights", "SELECT on message_log"),
     ("REVOKE DELETE ON message_log_claim FROM outbox", "rights", "DELETE on message_log_claim"),
+    ("REVOKE INSERT ON message_log_attempt FROM outbox", "rights",
+     "INSERT on message_log_attempt"),
     ("REVOKE USAGE ON SEQUENCE message_log_relay_id FROM outbox", "rights",
      "USAGE on sequence message_log_relay_id"),
 ])
@@ -514,6 +518,7 @@ def test_an_operator_changes_no_message_and_no_claim(database, roles):
         "INSERT INTO message_log (exchange, payload, status) VALUES ('e', '', 'sent')",
         "INSERT INTO message_log_claim DEFAULT VALUES",
         "DELETE FROM message_log_claim",
+        "INSERT INTO message_log_attempt DEFAULT VALUES",
         "SELECT nextval('message_log_relay_id')",
         "TRUNCATE message_log",
     ]:
@@ -525,8 +530,9 @@ def test_check_names_what_the_relay_role_lacks_to_delete(database, broker, make_
     relay = make_relay(merge(quick_config(roles("message_log_relay"), broker.url),
                              {"relay": {"on_sent": "delete"}}))
     name, detail = bad(relay)
-    assert name == "right to delete" and "DELETE on message_log" in detail
-    database.query("GRANT DELETE ON message_log TO message_log_relay")
+    assert name == "right to delete"
+    assert "DELETE on message_log, DELETE on message_log_attempt" in detail
+    database.query("GRANT DELETE ON message_log, message_log_attempt TO message_log_relay")
     findings(relay, 0)
 
 

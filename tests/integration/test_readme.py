@@ -84,6 +84,12 @@ def shop(servers, database, broker, relay):
                now() - '1 h'::interval, now() - '1 h'::interval,
                now() - CASE WHEN n < 3 THEN '40 d' WHEN n < 8 THEN '1 s' ELSE '200 s' END::interval
           FROM generate_series(1, 10) n""")
+    database.query("""
+        INSERT INTO message_log_attempt (log_id, at, relay_name, verdict, is_charged, try_count,
+                                         reason, latency_ms)
+        SELECT id, now() - (60 - 18 * n) * '1 min'::interval, 'web-1', 'returned', true, n,
+               last_error, n FROM message_log, generate_series(1, 3) n
+         WHERE message_id = 'order-7' ORDER BY n""")
     relay.start()
     database.insert_many(30, "stock", "stock.changed")
     relay.wait_for("destination parked")

@@ -57,8 +57,8 @@ MUTANTS = [
            [(RABBITMQ, "				VERDICT_NACKED);\n", "				VERDICT_SENT);\n")]),
     Mutant("refused_as_sent", "rows with another fate are settled as sent",
            ["unit settle"],
-           [(SETTLE, "r->decision.fate == FATE_SENT ? IDS_SENT : IDS_REFUSED",
-             "IDS_SENT")]),
+           [(SETTLE, "int what = is_sent ? SENT : REFUSED;",
+             "int what = SENT;")]),
     # --- which publish a confirm speaks of ---
     Mutant("settle_by_position", "a receipt settles the oldest row in flight, whatever its tag",
            ["fault nobody_is_killed", "unit sender"],
@@ -152,22 +152,22 @@ MUTANTS = [
            ["fault comes_back_after_its_lease"],
            [(SQL,
              '	" AND EXISTS (SELECT FROM mine)%1$s"                                    \\\n'
-             '	" RETURNING 1)"\n'
+             '	" RETURNING id)"\n'
              "#define SQL_SETTLE_DELETE",
              '	"%1$s" \\\n'
-             '	" RETURNING 1)"\n'
+             '	" RETURNING id)"\n'
              "#define SQL_SETTLE_DELETE")]),
     Mutant("charge_what_is_not_ours", "rows are charged by a relay whose claim is gone",
            ["fault comes_back_after_its_lease"],
-           [(SQL, '	" AND EXISTS (SELECT FROM mine)%1$s RETURNING 1)"\n',
-             '	"%1$s RETURNING 1)"\n')]),
+           [(SQL, '	" AND EXISTS (SELECT FROM mine)%1$s RETURNING m.id)"\n',
+             '	"%1$s RETURNING m.id)"\n')]),
     Mutant("charge_twice", "a settlement that is repeated charges twice",
            ["fault repeated_charges_once"],
            [(SQL, " AND m.try_count = r.try_count",
              "")]),
     Mutant("overwrite_the_application", "a row that the application marked is overwritten",
            ["integration marked_sent_after_its_claim"],
-           [(SQL, 'm.id = r.id AND m.status " SQL_STILL_SENDING ', 'm.id = r.id"')]),
+           [(SQL, """r.fate <> 'sent' AND m.status " SQL_STILL_SENDING """, "r.fate <> 'sent'\" ")]),
     Mutant("adopt_the_living", "claims are adopted without waiting for a death",
            ["fault living_relay_is_not_adopted"],
            [(SQL, "(lease_until < clock_timestamp()\"", "(lease_until IS NOT NULL\"")]),

@@ -108,9 +108,14 @@ START_TEST(refused_rows_come_as_columns_of_one_table)
 	decide(1, FATE_RETRY, 1, 10000, "returned: 312");
 	decide(2, FATE_FAILED, 1, 0, "nacked");
 	decide(4, FATE_RETRY, 0, 20000, NULL);
+	b->rows[1].verdict = VERDICT_RETURNED;
+	b->rows[1].latency_ms = 12;
+	b->rows[2].verdict = VERDICT_NACKED;
+	b->rows[4].verdict = VERDICT_DEFERRED;
+	b->rows[4].latency_ms = -1;
 	decide(5, FATE_SENT, 0, 0, NULL);
 	ck_assert(settle_params(&p, b, 77, SETTLE_CLOSE, 0));
-	ck_assert_int_eq(p.count, 9);
+	ck_assert_int_eq(p.count, 11);
 	ck_assert_str_eq(array(2), "{100,105}");
 	ck_assert_str_eq(array(3), "{101,102,104}");
 	ck_assert_str_eq(array(4), "{sending,failed,sending}");
@@ -118,6 +123,24 @@ START_TEST(refused_rows_come_as_columns_of_one_table)
 	ck_assert_str_eq(array(6), "{10000,0,20000}");
 	ck_assert_str_eq(array(7), "{returned: 312,nacked,}");
 	ck_assert_str_eq(array(8), "{1,2,0}");
+	ck_assert_str_eq(array(9), "{returned,nacked,deferred}");
+	ck_assert_str_eq(array(10), "{12,0,-1}");
+}
+END_TEST
+
+START_TEST(a_row_that_is_sent_in_the_end_is_told_of_when_it_has_a_history)
+{
+	b->rows[2].has_history = true;
+	b->rows[2].latency_ms = 7;
+	decide(1, FATE_SENT, 0, 0, NULL);
+	decide(2, FATE_SENT, 0, 0, NULL);
+	b->rows[2].verdict = VERDICT_SENT;
+	ck_assert(settle_params(&p, b, 77, SETTLE_CLOSE, 0));
+	ck_assert_str_eq(array(2), "{101,102}");
+	ck_assert_str_eq(array(3), "{102}");
+	ck_assert_str_eq(array(4), "{sent}");
+	ck_assert_str_eq(array(9), "{confirmed}");
+	ck_assert_str_eq(array(10), "{7}");
 }
 END_TEST
 
@@ -151,7 +174,7 @@ START_TEST(the_careful_form_has_all_ids_to_look_for_locks)
 	ck_assert_str_eq(array(2), "{100}");
 	ck_assert_str_eq(array(4), "{100,101}");
 	ck_assert_str_eq(array(5), "{101}");
-	ck_assert_int_eq(p.count, 11);
+	ck_assert_int_eq(p.count, 13);
 }
 END_TEST
 
@@ -184,15 +207,15 @@ static int highest(const char *sql)
 START_TEST(text_and_parameters_fit_together)
 {
 	enum settle_form form = (enum settle_form)(_i % SETTLE_FORMS);
-	bool has_refused = _i / SETTLE_FORMS % 2;
+	bool tells = _i / SETTLE_FORMS % 2;
 	bool deletes = _i / SETTLE_FORMS / 2;
-	char *sql = settle_text(form, deletes, has_refused);
+	char *sql = settle_text(form, deletes, tells);
 	char parameter[16];
 
 	decide(0, FATE_SENT, 0, 0, NULL);
-	if (has_refused)
+	if (tells)
 		decide(1, FATE_RETRY, 1, 10000, "no");
-	ck_assert_int_eq(settle_params(&p, b, 77, form, 0), has_refused);
+	ck_assert_int_eq(settle_params(&p, b, 77, form, 0), tells);
 	ck_assert_int_eq(highest(sql), p.count);
 	for (int n = 1; n <= p.count; n++) {
 		snprintf(parameter, sizeof(parameter), "$%d", n);
@@ -202,6 +225,9 @@ START_TEST(text_and_parameters_fit_together)
 	ck_assert_int_eq(strstr(sql, "DELETE FROM message_log_claim") != NULL,
 			 form == SETTLE_CLOSE);
 	ck_assert_int_eq(strstr(sql, "DELETE FROM message_log WHERE") != NULL, deletes);
+	ck_assert_int_eq(strstr(sql, "INTO message_log_attempt") != NULL, tells);
+	ck_assert_int_eq(strstr(sql, "FROM message_log_attempt WHERE") != NULL,
+			 tells && deletes);
 	ck_assert_int_eq(strstr(sql, "SKIP LOCKED") != NULL, form == SETTLE_CAREFUL);
 	free(sql);
 }
@@ -216,6 +242,8 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, what_was_sent_goes_with_its_claim_and_nothing_else_does);
 	tcase_add_test(tc, a_batch_without_any_verdict_still_closes_its_claim);
 	tcase_add_test(tc, refused_rows_come_as_columns_of_one_table);
+	tcase_add_test(tc,
+		       a_row_that_is_sent_in_the_end_is_told_of_when_it_has_a_history);
 	tcase_add_loop_test(tc, a_claim_that_is_kept_names_a_row_or_none, 0,
 			    sizeof(names) / sizeof(names[0]));
 	tcase_add_test(tc, the_careful_form_has_all_ids_to_look_for_locks);
