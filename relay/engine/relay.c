@@ -284,6 +284,8 @@ static void describe(struct relay *r, int64_t now_ms)
 	s->broker = side(&r->sender.link);
 	snprintf(s->block_reason, sizeof(s->block_reason), "%s", why ? why : "");
 	s->blocked_since_ms = r->sender.blocked_since_ms;
+	if (s->counts.failed != r->counts->failed)
+		s->failed_count = report_latest(&r->report, s->failed);
 	if (s->rows_in_hand == 0 || settled(r->counts) != settled(&s->counts))
 		s->progress_at_ms = now_ms;
 	s->counts = *r->counts;
@@ -298,6 +300,14 @@ static void put_up_status(struct relay *r)
 		return;
 	describe(r, now_ms);
 	status_put(r->hooks->board, &r->status);
+}
+
+static void put_up_last_status(struct relay *r)
+{
+	if (!r->hooks->board)
+		return;
+	describe(r, clock_ms());
+	status_put_last(r->hooks->board, &r->status);
 }
 
 /* --- the loop --- */
@@ -395,5 +405,6 @@ enum relay_end relay_run(struct relay *r)
 	FAILPOINT_IF(r->end == RELAY_STOPPED, released);
 	FAILPOINT_IF(r->end == RELAY_RELOAD, reloading);
 	report_say(&r->report, clock_ms(), true);
+	put_up_last_status(r);
 	return how_it_ended(r);
 }

@@ -36,6 +36,13 @@ bool status_put(struct status_board *board, const struct status *status)
 	return true;
 }
 
+void status_put_last(struct status_board *board, const struct status *status)
+{
+	pthread_mutex_lock(&board->lock);
+	board->status = *status;
+	pthread_mutex_unlock(&board->lock);
+}
+
 void status_get(struct status_board *board, struct status *out)
 {
 	pthread_mutex_lock(&board->lock);

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "engine/counts.h"
 #include "engine/parking.h"
+#include "engine/report.h"
 
 /*
  * How the relay is, for others to look at: a snapshot that the relay's thread puts up now and then
@@ -40,6 +41,8 @@ struct status {
 	int64_t oldest_due_ms; /* of the rows in hand, when it was due; CLOCK_NEVER: none */
 	struct status_parked parked[PARKING_MAX];
 	int parked_count;
+	struct report_row failed[REPORT_LATEST]; /* the newest first */
+	int failed_count;                        /* of those; counts.failed has all */
 	struct counts counts;
 };
 
@@ -50,6 +53,9 @@ void status_board_free(struct status_board *board); /* NULL is legal */
 
 /* Leaves it out when a reader is copying just now: false. */
 bool status_put(struct status_board *board, const struct status *status);
+
+/* For the last one, which must not be left out: waits for that copy. */
+void status_put_last(struct status_board *board, const struct status *status);
 
 /* Copies the last one; at_ms is 0 before the first. */
 void status_get(struct status_board *board, struct status *out);

@@ -789,6 +789,29 @@ START_TEST(others_see_what_the_relay_does_soon_after)
 }
 END_TEST
 
+static bool row_has_failed(void)
+{
+	return fake_database_row(POISON)->status == FAKE_FAILED;
+}
+
+/* A status is put up 100 ms apart at least, but for the last. */
+START_TEST(the_last_status_has_the_row_that_failed_at_the_end)
+{
+	hooks.board = status_board_new();
+	broker.answer = poison_is_returned;
+	fake_database_insert(POISON, 1, clock_ms());
+	may_reload = true;
+	should_end = row_has_failed;
+	run_for(HOUR_MS);
+	look(NULL);
+	ck_assert_uint_eq(status.counts.failed, 1);
+	ck_assert_int_eq(status.failed_count, 1);
+	ck_assert_int_eq(status.failed[0].id, POISON);
+	ck_assert_str_eq(status.failed[0].reason, "returned: 312 NO_ROUTE");
+	status_board_free(hooks.board);
+}
+END_TEST
+
 START_TEST(counts_go_on_from_one_relay_to_the_next)
 {
 	struct counts kept;
@@ -1158,6 +1181,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tc,
 		       what_was_confirmed_is_settled_even_if_the_database_returns_late);
 	tcase_add_test(tc, others_see_what_the_relay_does_soon_after);
+	tcase_add_test(tc, the_last_status_has_the_row_that_failed_at_the_end);
 	tcase_add_test(tc, counts_go_on_from_one_relay_to_the_next);
 	tcase_add_test(tc, a_reload_that_is_refused_changes_nothing);
 	tcase_add_test(tc,

@@ -105,6 +105,31 @@ START_TEST(at_the_end_all_is_said)
 }
 END_TEST
 
+START_TEST(the_rows_that_failed_last_are_kept_the_newest_first)
+{
+	struct report_row latest[REPORT_LATEST];
+
+	ck_assert_int_eq(report_latest(&r, latest), 0);
+	settle(0, FATE_RETRY, "nacked");
+	ck_assert_int_eq(report_latest(&r, latest), 0);
+	for (int i = 1; i < 4; i++)
+		settle(i, FATE_FAILED, "312 NO_ROUTE");
+	ck_assert_int_eq(report_latest(&r, latest), 3);
+	ck_assert_int_eq(latest[0].id, 103);
+	ck_assert_int_eq(latest[2].id, 101);
+	ck_assert_str_eq(latest[0].message_id, "m103");
+	ck_assert_str_eq(latest[0].exchange, "orders");
+	ck_assert_str_eq(latest[0].routing_key, "order.message");
+	ck_assert_str_eq(latest[0].reason, "312 NO_ROUTE");
+	ck_assert_int_eq(latest[0].try_count, 2);
+	for (int i = 0; i < 2 * REPORT_LATEST; i++)
+		settle(i % 10, FATE_FAILED, "x");
+	ck_assert_int_eq(report_latest(&r, latest), REPORT_LATEST);
+	ck_assert_int_eq(latest[0].id, 105);
+	ck_assert_int_eq(latest[REPORT_LATEST - 1].id, 108);
+}
+END_TEST
+
 /* message_id and exchange are not terminated where they lie, and may be as long as they like. */
 START_TEST(names_are_cut_to_what_a_line_has_room_for)
 {
@@ -132,6 +157,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tc,
 		       rows_of_one_second_are_one_line_a_kind_with_the_first_as_example);
 	tcase_add_test(tc, at_the_end_all_is_said);
+	tcase_add_test(tc, the_rows_that_failed_last_are_kept_the_newest_first);
 	tcase_add_test(tc, names_are_cut_to_what_a_line_has_room_for);
 	suite_add_tcase(suite, tc);
 	return suite;

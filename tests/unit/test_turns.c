@@ -737,8 +737,8 @@ START_TEST(refused_rows_are_counted_and_reported)
 	ck_assert_uint_eq(counts.retried, 1);
 	ck_assert_uint_eq(counts.failed, 1);
 	ck_assert_int_eq(report.failed.rows, 1);
-	ck_assert_int_eq(report.failed.id, 3);
-	ck_assert_int_eq(report.retried.id, 2);
+	ck_assert_int_eq(report.failed.example.id, 3);
+	ck_assert_int_eq(report.retried.example.id, 2);
 	ck_assert_int_eq(fake_database_row(2)->try_count, 1);
 	ck_assert_str_eq(fake_database_row(2)->last_error, "no");
 }
