@@ -54,7 +54,7 @@ build() {
 }
 
 # Suites of code that has threads, or signal handlers.
-threaded="test_rabbitmq_driver test_resolve test_status test_stop test_tls"
+threaded="test_log test_rabbitmq_driver test_resolve test_status test_stop test_tls"
 # Suites of code that hands bytes from outside to libraries, or takes them: valgrind sees the use
 # of what nobody wrote, also inside of those, but makes each test some 20 times as slow.
 byte_eaters="test_buffer test_pg_params test_rabbitmq_encode test_rabbitmq_table test_yaml"

@@ -1,15 +1,20 @@
 #include "log.h"
 
 #include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 
-static enum log_level threshold = LOG_LEVEL_INFO;
-static enum log_format style = LOG_FORMAT_LOGFMT;
-static uint64_t dropped_total;
+static _Atomic enum log_level threshold = LOG_LEVEL_INFO;
+static _Atomic enum log_format style = LOG_FORMAT_LOGFMT;
+static _Atomic uint64_t dropped_total;
+
+/* One line at a time, so that poll(2) speaks of the write that follows. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t dropped_unsaid;
 
 struct line {
@@ -131,6 +136,7 @@ void log_write(enum log_level level, const char *event, const struct log_field *
 
 	if (level < threshold)
 		return;
+	pthread_mutex_lock(&lock);
 	clock_print(now, sizeof(now));
 	add_field(&l, "ts", now, 0);
 	add_field(&l, "level", names[level], 0);
@@ -145,4 +151,5 @@ void log_write(enum log_level level, const char *event, const struct log_field *
 	if (style == LOG_FORMAT_JSON)
 		l.text[l.size++] = '\n';
 	write_line(&l);
+	pthread_mutex_unlock(&lock);
 }

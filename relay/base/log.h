@@ -14,7 +14,7 @@
  * Never a payload, never a secret; callers see to that. Values are escaped. A line longer
  * than LOG_LINE_MAX is cut. Writing never blocks: when standard error takes no more (a
  * stopped reader, a full disk), lines are dropped and counted, and the next line that
- * passes says how many (dropped=…).
+ * passes says how many (dropped=…). Any thread may write.
  */
 
 #define LOG_LINE_MAX 4000 /* below PIPE_BUF: a line is written whole or not at all */

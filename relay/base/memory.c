@@ -1,6 +1,7 @@
 #include "memory.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +11,8 @@
 /* More than what settling and releasing the largest claims takes. */
 #define RESERVE_SIZE (4 * 1024 * 1024)
 
-static void *reserve;
-static bool is_short;
+static void *_Atomic reserve;
+static _Atomic bool is_short;
 
 void memory_reserve(void)
 {
@@ -22,16 +23,16 @@ void memory_reserve(void)
 void memory_spare(void)
 {
 	static const char text[] = "outbox-relay: out of memory\n";
+	void *spare = atomic_exchange(&reserve, NULL);
 
 	is_short = true;
-	if (!reserve) {
+	if (!spare) {
 		/* Nothing is left to do should that fail, too. */
 		if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
 			_exit(EX_OSERR);
 		_exit(EX_OSERR);
 	}
-	free(reserve);
-	reserve = NULL;
+	free(spare);
 }
 
 bool memory_is_short(void)

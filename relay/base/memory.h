@@ -14,7 +14,7 @@
  * once, with one line on standard error and the same code: every step of the relay may be
  * repeated after a crash, so dying is safe, and half-handled failures are not.
  *
- * For the relay's thread only; others leave allocating to libraries.
+ * Any thread may call these; the one that finds memory short gives the reserve up for all.
  *
  * Libraries that fail to allocate report it as an error of their own, and their connection
  * is opened anew. Where they cannot tell us, or would tell something else, call

@@ -1,6 +1,7 @@
 #include "base/log.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -204,6 +205,36 @@ START_TEST(a_closed_standard_error_drops_lines_and_nothing_else)
 }
 END_TEST
 
+static void *write_lines(void *level)
+{
+	for (int i = 0; i < 200; i++) {
+		log_setup(LOG_LEVEL_INFO, LOG_FORMAT_LOGFMT);
+		log_write(*(enum log_level *)level, "line", NULL, 0);
+	}
+	return NULL;
+}
+
+START_TEST(lines_of_several_threads_stay_whole)
+{
+	enum log_level info = LOG_LEVEL_INFO, error = LOG_LEVEL_ERROR;
+	pthread_t other;
+	char *rest, *line;
+	int lines = 0;
+
+	pthread_create(&other, NULL, write_lines, &info);
+	write_lines(&error);
+	pthread_join(other, NULL);
+	read_log();
+	for (rest = logged; (line = strsep(&rest, "\n")) && *line;) {
+		ck_assert(strncmp(line, "ts=20", 5) == 0);
+		ck_assert_ptr_nonnull(strstr(line, " event=line"));
+		lines++;
+	}
+	ck_assert_int_eq(lines, 400);
+	ck_assert_uint_eq(log_dropped(), 0);
+}
+END_TEST
+
 Suite *unit_suite(void)
 {
 	Suite *suite = suite_create("log");
@@ -221,6 +252,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, a_full_pipe_drops_lines_and_the_next_line_says_how_many);
 	tcase_add_test(tc, a_full_disk_drops_lines_and_nothing_else);
 	tcase_add_test(tc, a_closed_standard_error_drops_lines_and_nothing_else);
+	tcase_add_test(tc, lines_of_several_threads_stay_whole);
 	suite_add_tcase(suite, tc);
 	return suite;
 }
