@@ -36,4 +36,8 @@ static inline int clock_wait_ms(int64_t deadline_ms, int64_t now_ms)
 /* Wall time as RFC 3339 in UTC with milliseconds: "2026-01-31T23:59:59.123Z". */
 void clock_print(char *out, size_t size);
 
+/* Wall time in milliseconds since 1970, and the same print of such a one. */
+int64_t clock_wall_ms(void);
+void clock_print_at(int64_t wall_ms, char *out, size_t size);
+
 #endif

@@ -22,6 +22,8 @@ enum database_pooling { POOLING_NONE, POOLING_TRANSACTION };
 enum relay_wake { WAKE_DOORBELL, WAKE_POLL };
 enum relay_on_sent { ON_SENT_MARK, ON_SENT_DELETE };
 
+enum alerts_format { ALERTS_GENERIC, ALERTS_SLACK, ALERTS_ALERTMANAGER };
+
 struct config_database {
 	char *url; /* libpq URI or key=value string; may be unset: PG* variables serve
 		      then */
@@ -66,6 +68,26 @@ struct config_http {
 	struct secret_file token;
 };
 
+struct config_webhook {
+	char *url;                   /* "https://…"; NULL: no alerts */
+	struct secret_file url_file; /* overrides url */
+	struct secret_file secret;   /* signs what is sent; unset: not signed */
+	char *ca_file;               /* PEM; NULL: the system's authorities */
+	int format;                  /* enum alerts_format */
+	bool allow_http;
+	int64_t timeout_ms;
+	int64_t retry_for_ms;
+};
+
+struct config_alerts {
+	struct config_webhook webhook;
+	int64_t oldest_due_ms;
+	int64_t down_ms;
+	int64_t group_wait_ms;
+	int64_t group_interval_ms;
+	int64_t repeat_interval_ms;
+};
+
 struct config_log {
 	int level;  /* enum log_level */
 	int format; /* enum log_format */
@@ -77,6 +99,7 @@ struct config {
 	struct config_relay relay;
 	struct config_retry retry;
 	struct config_http http;
+	struct config_alerts alerts;
 	struct config_log log;
 	size_t driver;       /* index into the list of drivers given to config_load() */
 	void *driver_config; /* filled by that driver's rows */
