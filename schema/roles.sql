@@ -5,8 +5,9 @@
 --
 --   message_log_writer  an application that lets the relay send: may only insert
 --   message_log_sender  an application that sends by itself and marks its rows sent
---   message_log_relay   outbox-relay with relay.on_sent: mark; for delete, grant DELETE on
---                       message_log and message_log_attempt to it as well
+--   message_log_relay   outbox-relay with relay.on_sent: mark; for delete and
+--                       for retention.sent, grant it DELETE on message_log and
+--                       message_log_attempt as well
 --   message_log_operator  who runs outbox-relay status, list, show, requeue, purge, replay and
 --                       doctor: reads bodies, too. What sessions of other roles do, doctor tells
 --                       members of pg_read_all_stats, which only a superuser can grant

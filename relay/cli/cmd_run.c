@@ -12,6 +12,7 @@
 #include "cli/versions.h"
 #include "engine/relay.h"
 #include "monitor/http.h"
+#include "monitor/upkeep.h"
 
 /* Well below any sensible WatchdogSec. */
 #define WATCHDOG_MS 2000
@@ -24,6 +25,8 @@ struct run {
 	struct counts counts; /* over all reloads */
 	struct status_board *board;
 	struct http *http;
+	struct upkeep_board *upkeep_board;
+	struct upkeep *upkeep;
 };
 
 /* --- logging the configuration --- */
@@ -142,7 +145,8 @@ static int start_http(struct run *run, struct http **http)
 	if (http_start(&(struct http_settings){.listen = c->listen,
 					       .token = c->token.text,
 					       .libraries = libraries,
-					       .board = run->board},
+					       .board = run->board,
+					       .upkeep = run->upkeep_board},
 		       http, &err) == 0) {
 		if (*http)
 			log_info("serving health and metrics",
@@ -178,6 +182,27 @@ static void restart_http(struct run *run, const struct config *old)
 	run->http = next;
 }
 
+/* --- upkeep --- */
+
+/* Where nobody can ask for figures and nothing is deleted, there is nothing to do. */
+static void start_upkeep(struct run *run)
+{
+	const struct config *c = run->config;
+
+	if (run->cli->until_empty || (!run->http && !c->retention.sent_ms))
+		return;
+	run->upkeep = upkeep_start(
+		&(struct upkeep_settings){.database = setup_session(c, "upkeep", true),
+					  .keep_sent_ms = c->retention.sent_ms,
+					  .board = run->upkeep_board});
+}
+
+static void stop_upkeep(struct run *run)
+{
+	upkeep_stop(run->upkeep);
+	run->upkeep = NULL;
+}
+
 /* --- the command --- */
 
 static enum relay_end run_once(struct run *run, const struct relay_hooks *hooks)
@@ -201,9 +226,11 @@ static void use_next(struct run *run)
 {
 	struct config *old = run->config;
 
+	stop_upkeep(run);
 	run->config = run->next;
 	run->next = NULL;
 	restart_http(run, old);
+	start_upkeep(run);
 	config_free(old);
 }
 
@@ -216,9 +243,11 @@ static enum relay_end run_all(struct run *run)
 				    .board = run->board};
 	enum relay_end end;
 
+	start_upkeep(run);
 	while ((end = run_once(run, &hooks)) == RELAY_RELOAD)
 		use_next(run);
 	notify_state("STOPPING=1");
+	stop_upkeep(run);
 	return end;
 }
 
@@ -239,11 +268,13 @@ int cmd_run(const struct cli *cli)
 	log_setup(run.config->log.level, run.config->log.format);
 	counts_init(&run.counts);
 	run.board = status_board_new();
+	run.upkeep_board = upkeep_board_new();
 	/* A job beside a relay that serves already must not fail over the address. */
 	if (cli->until_empty || start_http(&run, &run.http) == 0)
 		code = codes[run_all(&run)];
 	http_stop(run.http);
 	status_board_free(run.board);
+	upkeep_board_free(run.upkeep_board);
 	config_free(run.config);
 	config_free(run.next);
 	return code;

@@ -84,7 +84,8 @@ void inspect(const struct config *c, inspect_report *to, void *context)
 			.schema = c->database.schema,
 			.connect_timeout_ms = (int)c->database.connect_timeout_ms,
 			.wants_bell = c->relay.wake == WAKE_DOORBELL,
-			.deletes_sent = c->relay.on_sent == ON_SENT_DELETE,
+			.deletes_sent = c->relay.on_sent == ON_SENT_DELETE ||
+					c->retention.sent_ms,
 			.report = report,
 			.context = &f,
 		},

@@ -86,30 +86,40 @@ int setup_failed(const char *command, const struct error *err)
 	return err->kind == ERROR_CONFIG ? EX_CONFIG : EX_UNAVAILABLE;
 }
 
+struct operate_settings setup_session(const struct config *c, const char *command,
+				      bool writes)
+{
+	return (struct operate_settings){
+		.url = c->database.url,
+		.password = c->database.password.text,
+		.tls = &c->database.tls,
+		.schema = c->database.schema,
+		.command = command,
+		.writes = writes,
+		.connect_timeout_ms = (int)c->database.connect_timeout_ms,
+		.statement_timeout_ms = (int)c->database.statement_timeout_ms,
+		.lock_timeout_ms = (int)c->database.lock_timeout_ms,
+	};
+}
+
 struct operate *setup_operate(const struct cli *cli, const struct config *c,
 			      const char *command, bool writes)
 {
 	/* Password and certificate belong to the configured url's user, not to another's. */
 	static struct tls_options anonymous;
+	struct operate_settings settings = setup_session(c, command, writes);
 	struct operate *o;
 	struct error err;
 
 	anonymous = (struct tls_options){.ca_file = c->database.tls.ca_file,
 					 .verify = c->database.tls.verify};
 	stop_ignore_broken_pipes();
-	o = operate_open(
-		&(struct operate_settings){
-			.url = cli->database ? cli->database : c->database.url,
-			.password = cli->database ? NULL : c->database.password.text,
-			.tls = cli->database ? &anonymous : &c->database.tls,
-			.schema = c->database.schema,
-			.command = command,
-			.writes = writes,
-			.connect_timeout_ms = (int)c->database.connect_timeout_ms,
-			.statement_timeout_ms = (int)c->database.statement_timeout_ms,
-			.lock_timeout_ms = (int)c->database.lock_timeout_ms,
-		},
-		&err);
+	if (cli->database) {
+		settings.url = cli->database;
+		settings.password = NULL;
+		settings.tls = &anonymous;
+	}
+	o = operate_open(&settings, &err);
 	if (!o)
 		setup_failed(command, &err);
 	return o;

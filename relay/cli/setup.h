@@ -24,6 +24,10 @@ void setup_warnings(const struct config *c,
 
 const struct broker_driver *setup_driver(const struct config *c);
 
+/* A session with the configured database, beside the relay's own; it lives as long as `c`. */
+struct operate_settings setup_session(const struct config *c, const char *command,
+				      bool writes);
+
 /*
  * The session of an operator's command, with --database or database.url; NULL after saying why not
  * on standard error. `c` outlives it.

@@ -112,6 +112,9 @@ static const struct option options[] = {
 	BOOL("retry.count_outages", retry.count_outages, "false",
 	     "charge attempts for lost connections, too"),
 
+	DURATION("retention.sent", retention.sent_ms, "0s", 0, 3650 * DAY,
+		 "how long sent rows are kept; 0s: for ever"),
+
 	STRING("http.listen", http.listen, "127.0.0.1:9753", 1, 64, 0,
 	       "where to serve health and metrics"),
 	STRING("http.token_file", http.token, NULL, 1, 0, OPTION_FILE,

@@ -63,6 +63,10 @@ struct config_retry {
 	bool count_outages;
 };
 
+struct config_retention {
+	int64_t sent_ms; /* 0: kept for ever */
+};
+
 struct config_http {
 	char *listen; /* "127.0.0.1:9753" or "off" */
 	struct secret_file token;
@@ -98,6 +102,7 @@ struct config {
 	struct config_broker broker;
 	struct config_relay relay;
 	struct config_retry retry;
+	struct config_retention retention;
 	struct config_http http;
 	struct config_alerts alerts;
 	struct config_log log;

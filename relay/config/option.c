@@ -111,6 +111,8 @@ static char *print_quantity(const struct unit *units, int64_t value)
 {
 	const struct unit *best = units;
 
+	if (!value && units == durations)
+		return xstrdup("0s");
 	for (; value && units->name; units++) {
 		if (value % units->factor == 0)
 			best = units;

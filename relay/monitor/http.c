@@ -13,6 +13,7 @@
 #include "base/buffer.h"
 #include "monitor/health.h"
 #include "monitor/metrics.h"
+#include "monitor/metrics_database.h"
 
 /* A status and its metrics: some 10 KiB, and 700 bytes for each parked destination at most. */
 #define BODY_MAX (1024 * 1024)
@@ -20,6 +21,7 @@
 struct http {
 	struct MHD_Daemon *daemon;
 	struct status_board *board;
+	struct upkeep_board *upkeep;
 	char *token;
 	char *libraries;
 };
@@ -121,9 +123,13 @@ static void get_readyz(struct http *h, const struct status *s, int64_t now_ms,
 static void get_metrics(struct http *h, const struct status *s, int64_t now_ms,
 			struct answer *a)
 {
+	struct upkeep_status upkeep;
+
 	a->code = MHD_HTTP_OK;
 	a->type = "text/plain; version=0.0.4; charset=utf-8";
 	metrics_write(&a->body, s, h->libraries, now_ms);
+	upkeep_get(h->upkeep, &upkeep);
+	metrics_write_database(&a->body, &upkeep, now_ms);
 }
 
 struct page {
@@ -295,6 +301,7 @@ int http_start(const struct http_settings *settings, struct http **out, struct e
 		return -1;
 	h = xcalloc(1, sizeof(*h));
 	h->board = settings->board;
+	h->upkeep = settings->upkeep;
 	h->token = settings->token ? xstrdup(settings->token) : NULL;
 	h->libraries = xstrdup(settings->libraries);
 	h->daemon = start_daemon(h, fd);

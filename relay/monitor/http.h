@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "engine/status.h"
+#include "monitor/upkeep.h"
 
 /*
  * The relay's state over HTTP, by libmicrohttpd in a thread of its own: GET and HEAD of
@@ -11,7 +12,7 @@
  *   /readyz   200 while both sides are usable and rows get settled, else 503; JSON with reasons
  *   /metrics  Prometheus' text format; wants the token where there is one
  *
- * It answers from the status board alone, so a frozen database or broker slows no answer. Bounded:
+ * It answers from the boards alone, so a frozen database or broker slows no answer. Bounded:
  * connections, time without a byte, and bytes of a request.
  */
 
@@ -23,8 +24,9 @@
 struct http_settings {
 	const char *listen;
 	const char *token; /* "Authorization: Bearer …" for /metrics; NULL: for all */
-	const char *libraries;      /* as --version prints them */
-	struct status_board *board; /* outlives the server */
+	const char *libraries;       /* as --version prints them */
+	struct status_board *board;  /* outlives the server */
+	struct upkeep_board *upkeep; /* so does this */
 };
 
 /* Can it be listened on, by its form? -1 and ERROR_CONFIG. */

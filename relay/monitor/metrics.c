@@ -7,35 +7,9 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "monitor/exposition.h"
 
 #define PREFIX "outbox_relay_"
-
-static void head(struct buffer *out, const char *name, const char *type, const char *help)
-{
-	buffer_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
-
-static void number(struct buffer *out, const char *name, const char *type,
-		   const char *help, double value)
-{
-	head(out, name, type, help);
-	buffer_printf(out, "%s %.15g\n", name, value);
-}
-
-/* Label values escape backslash, quote and newline. */
-static void label(struct buffer *out, const char *name, const char *value)
-{
-	buffer_printf(out, "%s=\"", name);
-	for (; *value; value++) {
-		if (*value == '\n')
-			buffer_printf(out, "\\n");
-		else
-			buffer_printf(out,
-				      *value == '\\' || *value == '"' ? "\\%c" : "%c",
-				      *value);
-	}
-	buffer_printf(out, "\"");
-}
 
 /* --- counters --- */
 
@@ -73,14 +47,16 @@ static void write_counters(struct buffer *out, const struct counts *c)
 		uint64_t value;
 
 		memcpy(&value, (const char *)c + counters[i].offset, sizeof(value));
-		number(out, counters[i].name, "counter", counters[i].help, (double)value);
+		exposition_number(out, counters[i].name, "counter", counters[i].help,
+				  (double)value);
 	}
 }
 
 static void write_verdicts(struct buffer *out, const struct counts *c)
 {
-	head(out, PREFIX "verdicts_total", "counter",
-	     "What became of publishes, and of rows that cannot be published.");
+	exposition_head(
+		out, PREFIX "verdicts_total", "counter",
+		"What became of publishes, and of rows that cannot be published.");
 	for (int v = 0; v < VERDICT_COUNT; v++)
 		buffer_printf(out, PREFIX "verdicts_total{verdict=\"%s\"} %llu\n",
 			      verdict_name((enum verdict)v),
@@ -89,8 +65,8 @@ static void write_verdicts(struct buffer *out, const struct counts *c)
 
 static void write_settled(struct buffer *out, const struct counts *c)
 {
-	head(out, PREFIX "rows_settled_total", "counter",
-	     "Rows whose fate the database was told.");
+	exposition_head(out, PREFIX "rows_settled_total", "counter",
+			"Rows whose fate the database was told.");
 	buffer_printf(out,
 		      PREFIX "rows_settled_total{fate=\"sent\"} %llu\n" PREFIX
 			     "rows_settled_total{fate=\"retry\"} %llu\n" PREFIX
@@ -107,7 +83,7 @@ static void histogram(struct buffer *out, const char *name, const char *help,
 {
 	uint64_t below = 0;
 
-	head(out, name, "histogram", help);
+	exposition_head(out, name, "histogram", help);
 	for (size_t i = 0; i < h->bound_count; i++) {
 		below += h->counts[i];
 		buffer_printf(out, "%s_bucket{le=\"%g\"} %llu\n", name,
@@ -133,60 +109,64 @@ static void write_histograms(struct buffer *out, const struct counts *c)
 
 static void write_sides(struct buffer *out, const struct status *s, int64_t now_ms)
 {
-	head(out, PREFIX "connected", "gauge", "Is the session there (1) or not (0).");
+	exposition_head(out, PREFIX "connected", "gauge",
+			"Is the session there (1) or not (0).");
 	buffer_printf(out,
 		      PREFIX "connected{side=\"database\"} %d\n" PREFIX
 			     "connected{side=\"broker\"} %d\n",
 		      s->database.is_up, s->broker.is_up);
-	head(out, PREFIX "down_seconds", "gauge", "For how long a side has been down.");
+	exposition_head(out, PREFIX "down_seconds", "gauge",
+			"For how long a side has been down.");
 	buffer_printf(out,
 		      PREFIX "down_seconds{side=\"database\"} %g\n" PREFIX
 			     "down_seconds{side=\"broker\"} %g\n",
 		      s->database.is_up ? 0
 					: (double)(now_ms - s->database.since_ms) / 1000,
 		      s->broker.is_up ? 0 : (double)(now_ms - s->broker.since_ms) / 1000);
-	number(out, PREFIX "broker_blocked", "gauge",
-	       "Does the broker take no messages at present (1).",
-	       s->block_reason[0] != 0);
-	number(out, PREFIX "broker_blocked_seconds_total", "counter",
-	       "For how long the broker took no messages.",
-	       (double)s->counts.blocked_ms / 1000 +
-		       (s->block_reason[0] ? (double)(now_ms - s->blocked_since_ms) / 1000
+	exposition_number(out, PREFIX "broker_blocked", "gauge",
+			  "Does the broker take no messages at present (1).",
+			  s->block_reason[0] != 0);
+	exposition_number(out, PREFIX "broker_blocked_seconds_total", "counter",
+			  "For how long the broker took no messages.",
+			  (double)s->counts.blocked_ms / 1000 +
+				  (s->block_reason[0]
+					   ? (double)(now_ms - s->blocked_since_ms) / 1000
 					   : 0));
 }
 
 static void write_work(struct buffer *out, const struct status *s, int64_t now_ms)
 {
-	number(out, PREFIX "rows_in_hand", "gauge", "Rows claimed and not settled yet.",
-	       s->rows_in_hand);
-	number(out, PREFIX "messages_in_flight", "gauge",
-	       "Messages published and not confirmed yet.", s->rows_in_flight);
-	number(out, PREFIX "claims_in_hand", "gauge", "Claims not settled yet.",
-	       s->batches);
-	number(out, PREFIX "oldest_in_hand_seconds", "gauge",
-	       "For how long the oldest row in hand has been due.",
-	       s->oldest_due_ms == CLOCK_NEVER
-		       ? 0
-		       : (double)(now_ms - s->oldest_due_ms) / 1000);
-	number(out, PREFIX "loop_age_seconds", "gauge",
-	       "How long ago the relay's loop turned last.",
-	       (double)(now_ms - s->at_ms) / 1000);
+	exposition_number(out, PREFIX "rows_in_hand", "gauge",
+			  "Rows claimed and not settled yet.", s->rows_in_hand);
+	exposition_number(out, PREFIX "messages_in_flight", "gauge",
+			  "Messages published and not confirmed yet.", s->rows_in_flight);
+	exposition_number(out, PREFIX "claims_in_hand", "gauge",
+			  "Claims not settled yet.", s->batches);
+	exposition_number(out, PREFIX "oldest_in_hand_seconds", "gauge",
+			  "For how long the oldest row in hand has been due.",
+			  s->oldest_due_ms == CLOCK_NEVER
+				  ? 0
+				  : (double)(now_ms - s->oldest_due_ms) / 1000);
+	exposition_number(out, PREFIX "loop_age_seconds", "gauge",
+			  "How long ago the relay's loop turned last.",
+			  (double)(now_ms - s->at_ms) / 1000);
 }
 
 static void write_parked(struct buffer *out, const struct status *s, int64_t now_ms)
 {
-	number(out, PREFIX "parked_destinations", "gauge",
-	       "Destinations that refuse row after row and are probed only.",
-	       s->parked_count);
-	head(out, PREFIX "destination_parked_seconds", "gauge",
-	     "For how long a destination has been parked; routing_key is empty for all.");
+	exposition_number(out, PREFIX "parked_destinations", "gauge",
+			  "Destinations that refuse row after row and are probed only.",
+			  s->parked_count);
+	exposition_head(
+		out, PREFIX "destination_parked_seconds", "gauge",
+		"For how long a destination has been parked; routing_key is empty for all.");
 	for (int i = 0; i < s->parked_count; i++) {
 		const struct status_parked *p = &s->parked[i];
 
 		buffer_printf(out, PREFIX "destination_parked_seconds{");
-		label(out, "exchange", p->exchange);
+		exposition_label(out, "exchange", p->exchange);
 		buffer_printf(out, ",");
-		label(out, "routing_key", p->has_key ? p->routing_key : "");
+		exposition_label(out, "routing_key", p->has_key ? p->routing_key : "");
 		buffer_printf(out, "} %g\n", (double)(now_ms - p->since_ms) / 1000);
 	}
 }
@@ -229,19 +209,20 @@ static void write_process(struct buffer *out, const char *libraries)
 	struct rusage usage;
 
 	getrusage(RUSAGE_SELF, &usage);
-	head(out, PREFIX "build_info", "gauge",
-	     "Version of the program and its libraries.");
+	exposition_head(out, PREFIX "build_info", "gauge",
+			"Version of the program and its libraries.");
 	buffer_printf(out, PREFIX "build_info{version=\"" VERSION "\",");
-	label(out, "libraries", libraries);
+	exposition_label(out, "libraries", libraries);
 	buffer_printf(out, "} 1\n");
-	number(out, "process_cpu_seconds_total", "counter",
-	       "User and system CPU time of this process.",
-	       seconds(usage.ru_utime) + seconds(usage.ru_stime));
-	number(out, "process_resident_memory_bytes", "gauge", "Resident memory.",
-	       resident_bytes());
-	number(out, "process_open_fds", "gauge", "Open file descriptors.", open_files());
-	number(out, PREFIX "log_lines_dropped_total", "counter",
-	       "Log lines that could not be written.", (double)log_dropped());
+	exposition_number(out, "process_cpu_seconds_total", "counter",
+			  "User and system CPU time of this process.",
+			  seconds(usage.ru_utime) + seconds(usage.ru_stime));
+	exposition_number(out, "process_resident_memory_bytes", "gauge",
+			  "Resident memory.", resident_bytes());
+	exposition_number(out, "process_open_fds", "gauge", "Open file descriptors.",
+			  open_files());
+	exposition_number(out, PREFIX "log_lines_dropped_total", "counter",
+			  "Log lines that could not be written.", (double)log_dropped());
 }
 
 void metrics_write(struct buffer *out, const struct status *s, const char *libraries,

@@ -18,6 +18,11 @@ struct operate {
 	int statements;
 };
 
+static int stop_fd(const struct operate *o)
+{
+	return o->settings.stop_fd ? *o->settings.stop_fd : -1;
+}
+
 struct operate *operate_open(const struct operate_settings *settings, struct error *err)
 {
 	struct operate *o = xcalloc(1, sizeof(*o));
@@ -31,7 +36,7 @@ struct operate *operate_open(const struct operate_settings *settings, struct err
 					     .application_name = name,
 					     .any_server = !settings->writes});
 	free(name);
-	if (pg_open(o->pg, settings->connect_timeout_ms, -1, err) == 0)
+	if (pg_open(o->pg, settings->connect_timeout_ms, stop_fd(o), err) == 0)
 		return o;
 	operate_close(o);
 	return NULL;
@@ -98,8 +103,9 @@ int operate_run(struct operate *o, struct error *err)
 {
 	operate_add(o, SQL_COMMIT);
 	pg_sync(o->pg);
-	if (pg_run(o->pg, o->settings.statement_timeout_ms * o->statements + GRACE_MS,
-		   err) == 0)
+	if (pg_run_or_stop(o->pg,
+			   o->settings.statement_timeout_ms * o->statements + GRACE_MS,
+			   stop_fd(o), err) == 0)
 		return 0;
 	explain(o, err);
 	pg_close(o->pg);

@@ -35,6 +35,7 @@ struct operate_settings {
 	int connect_timeout_ms;
 	int statement_timeout_ms;
 	int lock_timeout_ms;
+	const int *stop_fd; /* readable: give up with ERROR_STOPPED. NULL: none */
 };
 
 struct operate;

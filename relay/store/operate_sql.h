@@ -222,9 +222,10 @@
 #define OPERATE_LOOK ", changed AS (SELECT WHERE false)"
 
 /* Rows in the hands of others are left to them. %s the condition on status. */
-#define OPERATE_LOCK \
+#define OPERATE_LOCK OPERATE_LOCK_("%s")
+#define OPERATE_LOCK_(CONDITION) \
 	", locked AS MATERIALIZED (SELECT m.id FROM message_log AS m" \
-	" WHERE m.id = ANY (ARRAY(SELECT id FROM hit)) AND %s ORDER BY m.id" \
+	" WHERE m.id = ANY (ARRAY(SELECT id FROM hit)) AND " CONDITION " ORDER BY m.id" \
 	" FOR UPDATE SKIP LOCKED)"
 
 /* It rings for relays that sleep: the doorbell itself hears of new rows only. */
@@ -259,6 +260,49 @@
 	" END, m.properties FROM message_log AS m" \
 	" WHERE m.id = ANY (ARRAY(SELECT id FROM hit)) AND m.status = 'sent'" \
 	" ORDER BY m.id ON CONFLICT (message_id) DO NOTHING RETURNING id)"
+
+/* --- retention --- */
+
+/*
+ * A step behind id $1: of the next $2 rows the first $4 that were sent more than $3 ms ago, and
+ * STEP_BYTES of bodies. Returns the id to go on behind (NULL: that was all for now), and how many
+ * were deleted. Whoever else holds the lock is at it already.
+ */
+#define OPERATE_RETENTION \
+	"WITH walk AS MATERIALIZED (SELECT m.id, m.status, m.updated_at," \
+	"  octet_length(m.payload) AS size FROM message_log AS m" \
+	"  WHERE m.id > $1 AND (SELECT pg_try_advisory_xact_lock(" OPERATE_LOCK_KEY ", -2))" \
+	"  ORDER BY m.id LIMIT $2)," \
+	" few AS MATERIALIZED (SELECT id, size FROM walk WHERE status = 'sent'" \
+	"  AND updated_at <= statement_timestamp() - $3 * interval '1 millisecond'" \
+	"  ORDER BY id LIMIT $4)," \
+	" hit AS MATERIALIZED (SELECT id FROM (SELECT id, row_number() OVER w AS n," \
+	"  sum(size) OVER w AS total FROM few" \
+	"  WINDOW w AS (ORDER BY id ROWS UNBOUNDED PRECEDING)) AS sized" \
+	"  WHERE total <= " OPERATE_STEP_BYTES " OR n = 1)" \
+	OPERATE_LOCK_("m.status = 'sent'") "," \
+	" gone AS (DELETE FROM message_log AS m" \
+	"  WHERE m.id = ANY (ARRAY(SELECT id FROM locked)) AND m.status = 'sent' RETURNING m.id)," \
+	" forgotten AS (DELETE FROM message_log_attempt" \
+	"  WHERE log_id = ANY (ARRAY(SELECT id FROM gone)))" \
+	" SELECT CASE WHEN (SELECT count(*) FROM hit) = $4 OR" \
+	"  (SELECT count(*) FROM hit) < (SELECT count(*) FROM few)" \
+	"  THEN (SELECT max(id) FROM hit)" \
+	"  WHEN (SELECT count(*) FROM walk) = $2 AND (SELECT count(*) FROM hit) > 0" \
+	"  THEN (SELECT max(id) FROM walk) END, (SELECT count(*) FROM gone)"
+#define OPERATE_LOCK_KEY "('message_log'::regclass::oid::bigint - 2147483648)::integer"
+
+/* --- figures --- */
+
+/* Rows of message_log and of message_log_claim that are dead, and the age of the oldest snapshot. */
+#define OPERATE_VACUUM \
+	"SELECT " OPERATE_DEAD_("message_log") ", " OPERATE_DEAD_("message_log_claim") "," \
+	" greatest(0, (SELECT max(greatest(age(backend_xmin), age(backend_xid)))" \
+	"  FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid())," \
+	" (SELECT max(age(transaction)) FROM pg_prepared_xacts WHERE database = current_database())," \
+	" (SELECT max(age(xmin)) FROM pg_replication_slots))::bigint"
+#define OPERATE_DEAD_(TABLE) \
+	"coalesce(pg_stat_get_dead_tuples('" TABLE "'::regclass), 0)"
 
 /* --- doctor --- */
 

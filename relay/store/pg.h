@@ -116,6 +116,9 @@ void pg_start(struct pg *pg, int timeout_ms);
 int pg_pump(struct pg *pg, struct error *err);
 int pg_run(struct pg *pg, int timeout_ms, struct error *err);
 
+/* The same; -1 and ERROR_STOPPED, the exchange unfinished, when stop_fd becomes readable. */
+int pg_run_or_stop(struct pg *pg, int timeout_ms, int stop_fd, struct error *err);
+
 /* Is an exchange under way, and until when may it take? CLOCK_NEVER when idle. */
 bool pg_is_busy(const struct pg *pg);
 int64_t pg_deadline_ms(const struct pg *pg);

@@ -179,17 +179,25 @@ int pg_pump(struct pg *pg, struct error *err)
 	return 1;
 }
 
-int pg_run(struct pg *pg, int timeout_ms, struct error *err)
+int pg_run_or_stop(struct pg *pg, int timeout_ms, int stop_fd, struct error *err)
 {
 	int rc;
 
 	pg_start(pg, timeout_ms);
 	while ((rc = pg_pump(pg, err)) == 0) {
-		struct pollfd p = {.fd = pg_fd(pg), .events = pg_events(pg)};
+		struct pollfd p[] = {{.fd = pg_fd(pg), .events = pg_events(pg)},
+				     {.fd = stop_fd, .events = POLLIN}};
 
-		poll(&p, 1, clock_wait_ms(pg->deadline_ms, clock_ms()));
+		poll(p, 2, clock_wait_ms(pg->deadline_ms, clock_ms()));
+		if (p[1].revents)
+			return error_set(err, ERROR_STOPPED, "asked to stop");
 	}
 	return rc < 0 ? -1 : 0;
+}
+
+int pg_run(struct pg *pg, int timeout_ms, struct error *err)
+{
+	return pg_run_or_stop(pg, timeout_ms, -1, err);
 }
 
 int pg_notified(struct pg *pg, struct error *err)

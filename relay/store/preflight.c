@@ -277,7 +277,7 @@ static void check_schema(const struct preflight *p, struct pg *pg,
 		return;
 	if (p->deletes_sent)
 		check_missing(p, pg, "right to delete", RIGHT_TO_DELETE,
-			      "relay.on_sent is delete");
+			      "for relay.on_sent: delete, and for retention.sent");
 	if (p->wants_bell)
 		check_missing(p, pg, "doorbell", DOORBELL,
 			      "without it rows wait for the next poll; or set "

@@ -19,7 +19,7 @@ struct preflight {
 	const char *schema;
 	int connect_timeout_ms;
 	bool wants_bell;
-	bool deletes_sent;
+	bool deletes_sent; /* at once, or after retention.sent */
 	void (*report)(void *context, const char *check, bool is_ok, const char *detail);
 	void *context;
 };

@@ -9,7 +9,7 @@ from .worker import WORKER
 
 _numbers = itertools.count(1)
 _SESSIONS = """ FROM pg_stat_activity WHERE datname = current_database()
-    AND application_name LIKE 'outbox-relay%' """
+    AND application_name LIKE 'outbox-relay%' AND application_name <> 'outbox-relay upkeep' """
 
 
 class Database:

@@ -96,6 +96,7 @@ def test_promtool_finds_nothing_to_say_about_the_metrics(serving):
     relay, client = serving
     promtool = shutil.which("promtool")
     assert promtool, "deploy/packages.sh tests installs it (package prometheus)"
+    wait_until(lambda: "outbox_relay_figures_age_seconds" in client.metrics())
     done = subprocess.run([promtool, "check", "metrics"], input=client.get("/metrics"), text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
     assert (done.returncode, done.stdout) == (0, "")

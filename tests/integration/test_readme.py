@@ -9,6 +9,7 @@ import re
 import shlex
 import socket
 import subprocess
+import urllib.request
 
 import pytest
 
@@ -101,6 +102,22 @@ def test_the_examples_of_the_readme_are_what_the_commands_print(shop):
     assert len(examples()) >= 8
     for line, expected in examples():
         compare(shop, line, squeeze(expected))
+    shop.stop()
+
+
+def test_the_metrics_of_the_readme_are_served(shop):
+    text = (ROOT / "README.md").read_text()
+    (example,) = re.findall(r"\$ curl -s localhost:9753/metrics.*\n((?:    \S.*\n)+)", text)
+    wanted = {line.split()[0] for line in example.splitlines() if "…" not in line}
+    url = "http://" + shop.config["http"]["listen"] + "/metrics"
+
+    def missing():
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        return wanted - {line.split()[0] for line in lines}
+
+    assert len(wanted) > 20
+    wait_until(lambda: not missing(), what=lambda: f"metrics {missing()}")
     shop.stop()
 
 
