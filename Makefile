@@ -20,7 +20,7 @@ PKG_CONFIG ?= pkg-config
 SHELL = /bin/sh
 
 VERSION = 0.1.0
-PKGS = libpq librabbitmq yaml-0.1 jansson openssl libmicrohttpd
+PKGS = libpq librabbitmq yaml-0.1 jansson openssl libmicrohttpd libcurl
 
 comma := ,
 B = build$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))$(if $(COVERAGE),-coverage)$(if $(FAILPOINTS),-failpoints)

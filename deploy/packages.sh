@@ -17,6 +17,7 @@ build    librabbitmq-dev   RabbitMQ client library
 build    libyaml-dev       reads the configuration file
 build    libjansson-dev    reads headers and properties
 build    libmicrohttpd-dev  health and metrics over HTTP
+build    libcurl4-openssl-dev  webhooks for alerts, on the same OpenSSL
 build    libssl-dev        TLS to broker and database
 servers  postgresql        private server for demo and tests
 servers  rabbitmq-server   private server for demo and tests

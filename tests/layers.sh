@@ -16,10 +16,11 @@ BEGIN {
 	floor["main.c"] = 6
 
 	home["amqp"] = "broker"
-	home["openssl/"] = "base/tls"
+	home["openssl/"] = "base/(tls|hmac)"
 	home["libpq-fe.h"] = "store/pg"
 	home["yaml.h"] = "config/yaml"
 	home["microhttpd.h"] = "monitor/http"
+	home["curl/"] = "monitor/webhook"
 }
 
 function complain(why) {
@@ -40,7 +41,7 @@ function complain(why) {
 
 /include *</ {
 	for (library in home)
-		if (index(name, library) == 1 && index(file, home[library]) != 1)
+		if (index(name, library) == 1 && file !~ "^" home[library])
 			complain("only " home[library] "* may include it")
 	next
 }

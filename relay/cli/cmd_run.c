@@ -11,22 +11,31 @@
 #include "cli/setup.h"
 #include "cli/versions.h"
 #include "engine/relay.h"
+#include "monitor/alerter.h"
 #include "monitor/http.h"
 #include "monitor/upkeep.h"
 
 /* Well below any sensible WatchdogSec. */
 #define WATCHDOG_MS 2000
 
+/* Longest wait for the last alerts, within shutdown_timeout; when others are to be told, or
+   otherwise, from now on. */
+#define LAST_ALERTS_MS    2000
+#define ALERTS_CHANGED_MS 1000
+
 struct run {
 	const struct cli *cli;
 	struct config *config;
 	struct config *next; /* loaded on SIGHUP, to be used after the drain */
 	int64_t watchdog_at_ms;
+	int64_t stop_at_ms;   /* when asked to stop; 0: not yet */
 	struct counts counts; /* over all reloads */
 	struct status_board *board;
 	struct http *http;
 	struct upkeep_board *upkeep_board;
 	struct upkeep *upkeep;
+	struct alerter *alerter;
+	struct webhook_counts alert_counts;
 };
 
 /* --- logging the configuration --- */
@@ -127,6 +136,10 @@ static void tick(void *context)
 	struct run *run = context;
 	int64_t now_ms = clock_ms();
 
+	if (stop_requested() && !run->stop_at_ms) {
+		run->stop_at_ms = now_ms;
+		alerter_hurry(run->alerter);
+	}
 	if (now_ms < run->watchdog_at_ms)
 		return;
 	notify_state("WATCHDOG=1");
@@ -146,7 +159,8 @@ static int start_http(struct run *run, struct http **http)
 					       .token = c->token.text,
 					       .libraries = libraries,
 					       .board = run->board,
-					       .upkeep = run->upkeep_board},
+					       .upkeep = run->upkeep_board,
+					       .alerts = &run->alert_counts},
 		       http, &err) == 0) {
 		if (*http)
 			log_info("serving health and metrics",
@@ -184,12 +198,13 @@ static void restart_http(struct run *run, const struct config *old)
 
 /* --- upkeep --- */
 
-/* Where nobody can ask for figures and nothing is deleted, there is nothing to do. */
+/* Where nobody asks for figures and nothing is deleted, there is nothing to do. */
 static void start_upkeep(struct run *run)
 {
 	const struct config *c = run->config;
 
-	if (run->cli->until_empty || (!run->http && !c->retention.sent_ms))
+	if (run->cli->until_empty ||
+	    (!run->http && !run->alerter && !c->retention.sent_ms))
 		return;
 	run->upkeep = upkeep_start(
 		&(struct upkeep_settings){.database = setup_session(c, "upkeep", true),
@@ -201,6 +216,40 @@ static void stop_upkeep(struct run *run)
 {
 	upkeep_stop(run->upkeep);
 	run->upkeep = NULL;
+}
+
+/* --- alerts --- */
+
+static int start_alerter(struct run *run)
+{
+	struct error err;
+
+	if (alerter_start(run->config, run->board, run->upkeep_board, &run->alert_counts,
+			  &run->alerter, &err) == 0)
+		return 0;
+	log_error("cannot send alerts", LOG_STR("error", err.text));
+	run->alerter = NULL;
+	return -1;
+}
+
+/* After a reload. */
+static void restart_alerter(struct run *run, const struct config *old)
+{
+	if (alerter_is_same(old, run->config))
+		return;
+	alerter_stop(run->alerter, ALERTS_CHANGED_MS);
+	start_alerter(run);
+}
+
+/* What is left of shutdown_timeout bounds it. */
+static void stop_alerter(struct run *run)
+{
+	int64_t end_ms =
+		run->stop_at_ms ? run->stop_at_ms + run->config->relay.shutdown_timeout_ms
+				: CLOCK_NEVER;
+	int64_t left_ms = end_ms - clock_ms();
+
+	alerter_stop(run->alerter, left_ms < 0 ? 0 : clock_min(left_ms, LAST_ALERTS_MS));
 }
 
 /* --- the command --- */
@@ -230,6 +279,7 @@ static void use_next(struct run *run)
 	run->config = run->next;
 	run->next = NULL;
 	restart_http(run, old);
+	restart_alerter(run, old);
 	start_upkeep(run);
 	config_free(old);
 }
@@ -270,8 +320,10 @@ int cmd_run(const struct cli *cli)
 	run.board = status_board_new();
 	run.upkeep_board = upkeep_board_new();
 	/* A job beside a relay that serves already must not fail over the address. */
-	if (cli->until_empty || start_http(&run, &run.http) == 0)
+	if (start_alerter(&run) == 0 &&
+	    (cli->until_empty || start_http(&run, &run.http) == 0))
 		code = codes[run_all(&run)];
+	stop_alerter(&run);
 	http_stop(run.http);
 	status_board_free(run.board);
 	upkeep_board_free(run.upkeep_board);

@@ -6,6 +6,7 @@
 #include "base/buffer.h"
 #include "base/stop.h"
 #include "base/tls.h"
+#include "monitor/alerter.h"
 #include "monitor/http.h"
 #include "store/pg.h"
 
@@ -40,8 +41,9 @@ static int check_others(const struct config *c, struct error *err)
 		return error_wrap(err, "database.url");
 	if (tls_check(tls, err) < 0)
 		return error_wrap(err, "database.tls");
-	return http_check_listen(c->http.listen, err) < 0 ? error_wrap(err, "http.listen")
-							  : 0;
+	if (http_check_listen(c->http.listen, err) < 0)
+		return error_wrap(err, "http.listen");
+	return alerter_check(&c->alerts, err);
 }
 
 void setup_warnings(const struct config *c,
@@ -58,6 +60,9 @@ void setup_warnings(const struct config *c,
 	reason = driver->warning(c->driver_config);
 	if (reason)
 		say(context, "broker", reason);
+	reason = alerter_warning(&c->alerts);
+	if (reason)
+		say(context, "alerts", reason);
 }
 
 struct config *setup_config(const struct cli *cli, struct error *err)

@@ -45,6 +45,8 @@
 static const char *const pooling_names[] = {"none", "transaction", NULL};
 static const char *const wake_names[] = {"doorbell", "poll", NULL};
 static const char *const on_sent_names[] = {"mark", "delete", NULL};
+static const char *const alerts_format_names[] = {"generic", "slack", "alertmanager",
+						  NULL};
 static const char *const level_names[] = {"debug", "info", "warn", "error", NULL};
 static const char *const format_names[] = {"logfmt", "json", NULL};
 
@@ -119,6 +121,33 @@ static const struct option options[] = {
 	       "where to serve health and metrics"),
 	STRING("http.token_file", http.token, NULL, 1, 0, OPTION_FILE,
 	       "file whose first line is the bearer token for metrics"),
+
+	STRING("alerts.webhook.url", alerts.webhook.url, NULL, 1, 4096,
+	       OPTION_URL | OPTION_SECRET, "where alerts are sent to; unset: nowhere"),
+	STRING("alerts.webhook.url_file", alerts.webhook.url_file, NULL, 1, 0,
+	       OPTION_FILE, "file whose first line is that URL"),
+	CHOICE("alerts.webhook.format", alerts.webhook.format, "generic",
+	       alerts_format_names, "how alerts are written"),
+	STRING("alerts.webhook.secret_file", alerts.webhook.secret, NULL, 1, 0,
+	       OPTION_FILE, "file whose first line is the key that signs them"),
+	STRING("alerts.webhook.tls.ca_file", alerts.webhook.ca_file, NULL, 1, 4096, 0,
+	       "PEM file with the authorities that sign the webhook's certificate"),
+	BOOL("alerts.webhook.allow_http", alerts.webhook.allow_http, "false",
+	     "take http:// URLs, too: whoever is in between can read everything"),
+	DURATION("alerts.webhook.timeout", alerts.webhook.timeout_ms, "5s", 100, 60 * S,
+		 "longest wait for the webhook's answer"),
+	DURATION("alerts.webhook.retry_for", alerts.webhook.retry_for_ms, "10m", 0,
+		 1 * DAY, "how long a message is tried again"),
+	DURATION("alerts.oldest_due", alerts.oldest_due_ms, "5m", 1 * S, 30 * DAY,
+		 "how long a row may be due"),
+	DURATION("alerts.down", alerts.down_ms, "1m", 0, 30 * DAY,
+		 "how long a side may be down"),
+	DURATION("alerts.group_wait", alerts.group_wait_ms, "5s", 0, 10 * MIN,
+		 "how long a first alert waits for others"),
+	DURATION("alerts.group_interval", alerts.group_interval_ms, "30s", 1 * S, 1 * DAY,
+		 "least time between two messages"),
+	DURATION("alerts.repeat_interval", alerts.repeat_interval_ms, "4h", 1 * MIN,
+		 30 * DAY, "when to tell again what still fires"),
 
 	CHOICE("log.level", log.level, "info", level_names, "least level that is logged"),
 	CHOICE("log.format", log.format, "logfmt", format_names, "form of the lines"),

@@ -307,10 +307,10 @@ static char *print_string(const struct option *o, const char *text)
 {
 	if (!text)
 		return NULL;
+	if (o->flags & OPTION_URL)
+		return o->flags & OPTION_SECRET ? redact_path(text) : redact_url(text);
 	if (o->flags & OPTION_SECRET)
 		return xstrdup("***");
-	if (o->flags & OPTION_URL)
-		return redact_url(text);
 	return xstrdup(text);
 }
 

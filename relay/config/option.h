@@ -30,7 +30,8 @@ enum option_type {
 enum option_flag {
 	OPTION_REQUIRED = 1 << 0, /* the file must have it, and not empty */
 	OPTION_SECRET = 1 << 1,   /* never printed: "***" */
-	OPTION_URL = 1 << 2,      /* printed with user-info and passwords masked */
+	OPTION_URL = 1 << 2,  /* printed with user-info and passwords masked; if SECRET,
+				     too, with all but scheme and host */
 	OPTION_FILE = 1 << 3, /* names a file whose first line is read into the string at
 				 load time; the content is secret, the name is not. The
 				 struct member is a struct secret_file. */

@@ -190,8 +190,30 @@ char *redact_url(const char *text)
 	return out.data;
 }
 
+char *redact_path(const char *text)
+{
+	size_t scheme = scheme_size(text);
+	const char *host = text + scheme;
+	size_t size = strcspn(host, "/?#");
+
+	/* An "@" anywhere: what is before it may be a password. */
+	if (!scheme || strpbrk(host, "@\\") || !is_host_list(host, size))
+		size = 0;
+	return xasprintf("%.*s%.*s%s" MASK, (int)scheme, text, (int)size, host,
+			 size ? "/" : "");
+}
+
+/* It may be that of a webhook. */
+static bool is_http(const char *text)
+{
+	return strncasecmp(text, "http://", 7) == 0 ||
+	       strncasecmp(text, "https://", 8) == 0;
+}
+
 char *redact_value(const char *text)
 {
+	if (is_http(text))
+		return redact_path(text);
 	return strpbrk(text, "@=") || strstr(text, "://") ? redact_url(text)
 							  : xstrdup(text);
 }

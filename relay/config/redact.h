@@ -13,6 +13,10 @@
  */
 char *redact_url(const char *text);
 
+/* For a URL whose path is a secret, too, as that of a webhook: what is behind the host is masked,
+   and the host with it where there is a user. */
+char *redact_path(const char *text);
+
 /* For a value in the wrong place: masked like a connection string if it could be one. */
 char *redact_value(const char *text);
 

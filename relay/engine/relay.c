@@ -280,6 +280,7 @@ static void describe(struct relay *r, int64_t now_ms)
 
 	describe_work(s, &r->work);
 	describe_parked(s, &r->work.parking);
+	s->is_ending = r->phase != PHASE_RUNNING;
 	s->database = side(&r->turns.link);
 	s->broker = side(&r->sender.link);
 	snprintf(s->block_reason, sizeof(s->block_reason), "%s", why ? why : "");

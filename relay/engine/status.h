@@ -30,7 +30,8 @@ struct status_parked {
 };
 
 struct status {
-	int64_t at_ms; /* 0: nothing was put up yet */
+	int64_t at_ms;  /* 0: nothing was put up yet */
+	bool is_ending; /* stopping or reloading: it closes both sides itself */
 	struct status_side database, broker;
 	char block_reason[128]; /* why the broker takes no messages; "" when it does */
 	int64_t blocked_since_ms;

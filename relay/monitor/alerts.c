@@ -97,13 +97,16 @@ static void observe_sides(struct alerts *a, const struct status *s, int64_t now_
 			s->blocked_since_ms, s->block_reason, now_ms);
 }
 
-static void observe_due(struct alerts *a, const struct status *s, int64_t now_ms)
+static void observe_due(struct alerts *a, const struct status *s, int64_t since_ms,
+			int64_t now_ms)
 {
 	struct slot *slot = &a->slots[ALERT_OLDEST_DUE];
 
 	if (s->oldest_due_ms != CLOCK_NEVER &&
 	    now_ms - s->oldest_due_ms >= a->settings.oldest_due_ms)
-		observe_cause(slot, s->oldest_due_ms);
+		since_ms = clock_min(since_ms, s->oldest_due_ms);
+	if (since_ms != CLOCK_NEVER)
+		observe_cause(slot, since_ms);
 	else
 		observe_none(slot, a->settings.group_wait_ms, now_ms);
 }
@@ -212,14 +215,17 @@ static bool has_news(const struct alerts *a, int64_t now_ms)
 	return false;
 }
 
-void alerts_look(struct alerts *a, const struct status *s, int64_t now_ms)
+void alerts_look(struct alerts *a, const struct status *s, int64_t overdue_since_ms,
+		 int64_t now_ms)
 {
 	if (s->at_ms == 0)
 		return; /* nothing was put up yet */
 	observe_failed(a, s, now_ms);
-	observe_due(a, s, now_ms);
-	observe_sides(a, s, now_ms);
-	observe_parked(a, s, now_ms);
+	if (!s->is_ending) {
+		observe_due(a, s, overdue_since_ms, now_ms);
+		observe_sides(a, s, now_ms);
+		observe_parked(a, s, now_ms);
+	}
 	a->news_since_ms =
 		has_news(a, now_ms) ? clock_min(a->news_since_ms, now_ms) : CLOCK_NEVER;
 }

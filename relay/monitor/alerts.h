@@ -15,7 +15,7 @@
  * are, by number and with the latest as examples; that alert is resolved when no row failed for
  * ALERTS_QUIET_INTERVALS. What still fires is told again every repeat_interval.
  *
- *	alerts_look(a, &status, now_ms);	every half second or so
+ *	alerts_look(a, &status, …);	every half second or so
  *	if (now_ms >= alerts_due_ms(a))
  *		tell(alerts_take(a, now_ms));
  *
@@ -72,7 +72,10 @@ struct alerts;
 struct alerts *alerts_new(const struct alerts_settings *settings, uint64_t failed);
 void alerts_free(struct alerts *a); /* NULL is legal */
 
-void alerts_look(struct alerts *a, const struct status *s, int64_t now_ms);
+/* `overdue_since_ms`: when a row of the table was due that is due for too long; CLOCK_NEVER: none
+   is known. Rows in hand are looked at in the status. */
+void alerts_look(struct alerts *a, const struct status *s, int64_t overdue_since_ms,
+		 int64_t now_ms);
 
 /* When the next message is to be told; CLOCK_NEVER: there is nothing to tell. */
 int64_t alerts_due_ms(const struct alerts *a);

@@ -22,6 +22,7 @@ struct http {
 	struct MHD_Daemon *daemon;
 	struct status_board *board;
 	struct upkeep_board *upkeep;
+	const struct webhook_counts *alerts;
 	char *token;
 	char *libraries;
 };
@@ -127,7 +128,7 @@ static void get_metrics(struct http *h, const struct status *s, int64_t now_ms,
 
 	a->code = MHD_HTTP_OK;
 	a->type = "text/plain; version=0.0.4; charset=utf-8";
-	metrics_write(&a->body, s, h->libraries, now_ms);
+	metrics_write(&a->body, s, h->alerts, h->libraries, now_ms);
 	upkeep_get(h->upkeep, &upkeep);
 	metrics_write_database(&a->body, &upkeep, now_ms);
 }
@@ -302,6 +303,7 @@ int http_start(const struct http_settings *settings, struct http **out, struct e
 	h = xcalloc(1, sizeof(*h));
 	h->board = settings->board;
 	h->upkeep = settings->upkeep;
+	h->alerts = settings->alerts;
 	h->token = settings->token ? xstrdup(settings->token) : NULL;
 	h->libraries = xstrdup(settings->libraries);
 	h->daemon = start_daemon(h, fd);

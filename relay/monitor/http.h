@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "engine/status.h"
 #include "monitor/upkeep.h"
+#include "monitor/webhook.h"
 
 /*
  * The relay's state over HTTP, by libmicrohttpd in a thread of its own: GET and HEAD of
@@ -24,9 +25,10 @@
 struct http_settings {
 	const char *listen;
 	const char *token; /* "Authorization: Bearer …" for /metrics; NULL: for all */
-	const char *libraries;       /* as --version prints them */
-	struct status_board *board;  /* outlives the server */
-	struct upkeep_board *upkeep; /* so does this */
+	const char *libraries;               /* as --version prints them */
+	struct status_board *board;          /* outlives the server */
+	struct upkeep_board *upkeep;         /* so does this */
+	const struct webhook_counts *alerts; /* and these; NULL: none */
 };
 
 /* Can it be listened on, by its form? -1 and ERROR_CONFIG. */

@@ -225,7 +225,25 @@ static void write_process(struct buffer *out, const char *libraries)
 			  "Log lines that could not be written.", (double)log_dropped());
 }
 
-void metrics_write(struct buffer *out, const struct status *s, const char *libraries,
+/* --- alerts --- */
+
+static void write_alerts(struct buffer *out, const struct webhook_counts *c)
+{
+	exposition_number(out, PREFIX "alerts_sent_total", "counter",
+			  "Messages that the webhook took.", (double)c->sent);
+	exposition_number(
+		out, PREFIX "alerts_failed_total", "counter",
+		"Messages that the webhook refused, or did not take for too long.",
+		(double)c->failed);
+	exposition_number(
+		out, PREFIX "alerts_dropped_total", "counter",
+		"Messages that were not delivered when the process ended, or found no "
+		"memory.",
+		(double)c->dropped);
+}
+
+void metrics_write(struct buffer *out, const struct status *s,
+		   const struct webhook_counts *alerts, const char *libraries,
 		   int64_t now_ms)
 {
 	write_counters(out, &s->counts);
@@ -235,5 +253,7 @@ void metrics_write(struct buffer *out, const struct status *s, const char *libra
 	write_sides(out, s, now_ms);
 	write_work(out, s, now_ms);
 	write_parked(out, s, now_ms);
+	if (alerts)
+		write_alerts(out, alerts);
 	write_process(out, libraries);
 }

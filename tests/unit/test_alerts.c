@@ -14,6 +14,7 @@
 static struct alerts *a;
 static struct status s;
 static int64_t now_ms;
+static int64_t overdue_ms; /* of the table */
 static const struct alert_message *m;
 
 static void setup(void)
@@ -25,6 +26,7 @@ static void setup(void)
 						 .repeat_interval_ms = REPEAT_MS};
 
 	now_ms = 1000000;
+	overdue_ms = CLOCK_NEVER;
 	memset(&s, 0, sizeof(s));
 	counts_init(&s.counts);
 	s.at_ms = now_ms;
@@ -32,7 +34,7 @@ static void setup(void)
 	s.oldest_due_ms = CLOCK_NEVER;
 	s.counts.failed = 5; /* before our time */
 	a = alerts_new(&settings, 5);
-	alerts_look(a, &s, now_ms);
+	alerts_look(a, &s, overdue_ms, now_ms);
 	ck_assert_int_eq(alerts_due_ms(a), CLOCK_NEVER);
 }
 
@@ -47,7 +49,7 @@ static int pass(int64_t ms)
 	int messages = 0;
 
 	for (int64_t end_ms = now_ms + ms; now_ms < end_ms; now_ms += 500) {
-		alerts_look(a, &s, now_ms);
+		alerts_look(a, &s, overdue_ms, now_ms);
 		if (now_ms < alerts_due_ms(a))
 			continue;
 		m = alerts_take(a, now_ms);
@@ -99,7 +101,7 @@ START_TEST(ten_thousand_failed_rows_are_one_message)
 {
 	for (int i = 0; i < 10; i++) {
 		fail_rows(1000);
-		alerts_look(a, &s, now_ms += 50);
+		alerts_look(a, &s, overdue_ms, now_ms += 50);
 	}
 	ck_assert_int_eq(pass(INTERVAL_MS), 1);
 	assert_one(ALERT_ROWS_FAILED, true);
@@ -114,7 +116,7 @@ END_TEST
 START_TEST(examples_of_several_looks_are_gathered_the_newest_first)
 {
 	fail_rows(2);
-	alerts_look(a, &s, now_ms);
+	alerts_look(a, &s, overdue_ms, now_ms);
 	fail_rows(3);
 	ck_assert_int_eq(pass(INTERVAL_MS), 1);
 	ck_assert_int_eq(m->example_count, 5);
@@ -260,6 +262,17 @@ START_TEST(a_side_that_is_up_for_less_than_a_moment_is_not_resolved)
 }
 END_TEST
 
+START_TEST(a_side_that_the_relay_closes_at_its_end_is_not_told)
+{
+	s.is_ending = true;
+	set_side(sides[_i].kind, true, sides[_i].error);
+	ck_assert_int_eq(pass(2 * DOWN_MS), 0);
+	fail_rows(1);
+	ck_assert_int_eq(pass(INTERVAL_MS), 1);
+	assert_one(ALERT_ROWS_FAILED, true);
+}
+END_TEST
+
 /* --- the oldest row --- */
 
 START_TEST(a_row_that_is_due_for_long_is_told_until_none_is)
@@ -273,6 +286,20 @@ START_TEST(a_row_that_is_due_for_long_is_told_until_none_is)
 	ck_assert_int_eq(m->alerts[0].since_ms, due_ms);
 	ck_assert_int_eq(pass(INTERVAL_MS), 0);
 	s.oldest_due_ms = now_ms;
+	ck_assert_int_eq(pass(INTERVAL_MS), 1);
+	assert_one(ALERT_OLDEST_DUE, false);
+}
+END_TEST
+
+START_TEST(a_row_of_the_table_that_is_overdue_is_told_until_none_is)
+{
+	overdue_ms = now_ms - DUE_MS - 7;
+	ck_assert_int_eq(pass(INTERVAL_MS), 1);
+	assert_one(ALERT_OLDEST_DUE, true);
+	ck_assert_int_eq(m->alerts[0].since_ms, overdue_ms);
+	s.oldest_due_ms = now_ms; /* one in hand is not */
+	ck_assert_int_eq(pass(INTERVAL_MS), 0);
+	overdue_ms = CLOCK_NEVER;
 	ck_assert_int_eq(pass(INTERVAL_MS), 1);
 	assert_one(ALERT_OLDEST_DUE, false);
 }
@@ -358,12 +385,12 @@ START_TEST(the_first_message_waits_for_more_and_the_next_for_the_interval)
 	int64_t first_ms = now_ms;
 
 	fail_rows(1);
-	alerts_look(a, &s, now_ms);
+	alerts_look(a, &s, overdue_ms, now_ms);
 	ck_assert_int_eq(alerts_due_ms(a), first_ms + WAIT_MS);
 	alerts_take(a, now_ms += WAIT_MS);
 	ck_assert_int_eq(alerts_due_ms(a), CLOCK_NEVER);
 	fail_rows(1);
-	alerts_look(a, &s, now_ms);
+	alerts_look(a, &s, overdue_ms, now_ms);
 	ck_assert_int_eq(alerts_due_ms(a), now_ms + INTERVAL_MS);
 }
 END_TEST
@@ -383,7 +410,7 @@ START_TEST(a_board_without_a_status_tells_nothing)
 {
 	struct status empty = {0};
 
-	alerts_look(a, &empty, now_ms);
+	alerts_look(a, &empty, 0, now_ms);
 	ck_assert_int_eq(alerts_due_ms(a), CLOCK_NEVER);
 	ck_assert_int_eq(alerts_take(a, now_ms)->count, 0);
 	alerts_free(NULL);
@@ -411,7 +438,10 @@ Suite *unit_suite(void)
 			    side_count);
 	tcase_add_loop_test(tc, a_side_that_is_up_for_less_than_a_moment_is_not_resolved,
 			    0, side_count);
+	tcase_add_loop_test(tc, a_side_that_the_relay_closes_at_its_end_is_not_told, 0,
+			    side_count);
 	tcase_add_test(tc, a_row_that_is_due_for_long_is_told_until_none_is);
+	tcase_add_test(tc, a_row_of_the_table_that_is_overdue_is_told_until_none_is);
 	tcase_add_test(tc, parked_destinations_are_told_one_by_one_and_resolved_so);
 	tcase_add_test(tc, a_destination_that_was_parked_for_a_moment_is_not_told);
 	tcase_add_test(tc,

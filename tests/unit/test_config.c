@@ -174,7 +174,7 @@ static const struct {
 	{"lag: {}\n", "1:1: lag: unknown key, did you mean log?"},
 	{"lab: {}\n", "1:1: lab: unknown key"},
 	{"data: {}\n", "1:1: data: unknown key"},
-	{"alarms:\n  url: x\n", "1:1: alarms: unknown key"},
+	{"alarms:\n  url: x\n", "1:1: alarms: unknown key, did you mean alerts?"},
 	{"relay.lease: 5s\n",
 	 "1:1: relay.lease: unknown key; sections are nested lines, not dots"},
 	{"database:\n  postgresql://u:hunter2@h/x: 1\n",
@@ -222,6 +222,13 @@ static const struct {
 	 "2:8: database.url: must be a single value"},
 	{"broker:\n  token: hunter2hunter2\n",
 	 "2:10: broker.token: must be 0 to 8 bytes long"},
+	{"alerts:\n  webhook:\n    format: https://h/hunter2\n",
+	 "3:13: alerts.webhook.format: \"https://h/***\" is not one of generic, slack, "
+	 "alertmanager"},
+	{"alerts:\n  webhook: https://h/hunter2\n",
+	 "2:12: alerts.webhook: must be a section (indented \"key: value\" lines)"},
+	{"alerts:\n  webhook: {url_file: https://h/hunter2}\n",
+	 "2:23: alerts.webhook.url_file: https://h/***: No such file or directory"},
 	{"broker:\n  urls: amqp://u:hunter2@h\n",
 	 "2:9: broker.urls: must be a list ([a, b], or lines with \"- \")"},
 	{"broker:\n  extra: {amqp://u:hunter2@h: []}\n",
@@ -614,7 +621,9 @@ END_TEST
 START_TEST(the_sample_shows_no_other_key_and_its_examples_are_valid)
 {
 	static const char *const secrets[] = {"database.password_file",
-					      "broker.password_file", "http.token_file"};
+					      "broker.password_file", "http.token_file",
+					      "alerts.webhook.url_file",
+					      "alerts.webhook.secret_file"};
 	struct yaml_node *root = read_sample();
 	struct config c = {0};
 	struct rabbitmq_config broker = {0};

@@ -8,6 +8,7 @@
 #define NOW_MS 100000
 
 static struct status s;
+static struct webhook_counts alerts;
 static struct buffer out;
 
 static void setup(void)
@@ -28,7 +29,7 @@ static void teardown(void)
 
 static const char *text(void)
 {
-	metrics_write(&out, &s, "libpq 15.4, \"x\\", NOW_MS);
+	metrics_write(&out, &s, &alerts, "libpq 15.4, \"x\\", NOW_MS);
 	return buffer_text(&out);
 }
 

@@ -439,6 +439,34 @@ START_TEST(passwords_never_survive_redaction)
 }
 END_TEST
 
+START_TEST(of_a_webhook_the_host_is_shown_and_nothing_behind_it)
+{
+	static const char *const pairs[][2] = {
+		{"https://hooks.example.com/services/T0/hunter2",
+		 "https://hooks.example.com/***"},
+		{"https://h:8443?token=hunter2", "https://h:8443/***"},
+		{"http://[::1]:80/hunter2", "http://[::1]:80/***"},
+		{"https://h#hunter2", "https://h/***"},
+		{"https://h", "https://h/***"},
+		{"https://u:hunter2@h/x", "https://***"},
+		{"https://hunter2@h/x", "https://***"},
+		{"https://u:hun/ter2@h/x", "https://***"},
+		{"https://h:hunter2/x", "https://***"},
+		{"https://h\\hunter2", "https://***"},
+		{"hooks.example.com/hunter2", "***"},
+		{"hunter2", "***"},
+		{"", "***"},
+	};
+
+	for (size_t i = 0; i < COUNT(pairs); i++) {
+		char *redacted = redact_path(pairs[i][0]);
+
+		ck_assert_str_eq(redacted, pairs[i][1]);
+		free(redacted);
+	}
+}
+END_TEST
+
 START_TEST(a_value_is_masked_only_when_it_could_be_a_connection_string)
 {
 	static const char *const pairs[][2] = {
@@ -448,6 +476,8 @@ START_TEST(a_value_is_masked_only_when_it_could_be_a_connection_string)
 		{"amqp://u:hunter2", "amqp://***"},
 		{"password=hunter2", "password=***"},
 		{"u:hunter2@h", "***"},
+		{"HTTPS://hooks.example.com/hunter2", "HTTPS://hooks.example.com/***"},
+		{"http://h/hunter2", "http://h/***"},
 	};
 
 	for (size_t i = 0; i < COUNT(pairs); i++) {
@@ -555,6 +585,7 @@ Suite *unit_suite(void)
 	tcase_add_test(values, defaults_are_the_fallbacks_and_release_undoes_everything);
 	tcase_add_test(values, secrets_are_printed_as_asterisks);
 	tcase_add_loop_test(values, passwords_never_survive_redaction, 0, COUNT(urls));
+	tcase_add_test(values, of_a_webhook_the_host_is_shown_and_nothing_behind_it);
 	tcase_add_test(values,
 		       a_value_is_masked_only_when_it_could_be_a_connection_string);
 	tcase_add_loop_test(values, the_environment_is_put_in_where_a_value_says_so, 0,

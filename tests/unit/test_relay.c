@@ -775,7 +775,7 @@ START_TEST(others_see_what_the_relay_does_soon_after)
 	fake_database_insert(1, 10, clock_ms());
 	fake_clock_at(clock_ms() + 1000, look, NULL);
 	run_for(6000);
-	ck_assert(status.database.is_up && status.broker.is_up);
+	ck_assert(status.database.is_up && status.broker.is_up && !status.is_ending);
 	ck_assert_int_eq(status.rows_in_hand, 10);
 	ck_assert_int_eq(status.rows_in_flight, 10);
 	ck_assert_int_ge(status.batches, 1);
@@ -804,6 +804,7 @@ START_TEST(the_last_status_has_the_row_that_failed_at_the_end)
 	should_end = row_has_failed;
 	run_for(HOUR_MS);
 	look(NULL);
+	ck_assert(status.is_ending);
 	ck_assert_uint_eq(status.counts.failed, 1);
 	ck_assert_int_eq(status.failed_count, 1);
 	ck_assert_int_eq(status.failed[0].id, POISON);
