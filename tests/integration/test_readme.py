@@ -2,8 +2,12 @@
 
 Each indented block that begins with "$ outbox-relay …" is run, in order, and compared line by line;
 figures, ages, sizes, times and addresses may differ, and a line of "…" stands for any lines.
+The alert that it shows is what a webhook gets, and its check of the signature is executed.
 """
 
+import hashlib
+import hmac
+import json
 import os
 import re
 import shlex
@@ -15,6 +19,7 @@ import pytest
 
 from harness import merge, run, wait_until
 from harness.program import PROGRAM, ROOT
+from harness.webhook import SECRET, Webhook, alerts_config
 
 SECTION = "## The operator's commands"
 
@@ -143,6 +148,58 @@ def compare(shop, line, wanted):
 ])
 def test_dots_in_an_example_stand_for_any_lines(expected, lines, is_match):
     assert matches(expected, lines) == is_match
+
+
+# --- alerts ----------------------------------------------------------------------------------
+
+
+def alert_blocks(language):
+    section = (ROOT / "README.md").read_text().partition("\n## Alerts\n")[2].partition("\n## ")[0]
+    return re.findall(rf"^```{language}\n(.*?)^```", section, re.M | re.S)
+
+
+def shape(value, key=None):
+    """Of a message, without what differs from run to run."""
+    if isinstance(value, dict):
+        return {key: shape(item, key) for key, item in value.items()}
+    if isinstance(value, list):
+        return [shape(item) for item in value]
+    return re.sub(r"^\S+T\S+Z$", "TIME", value) if isinstance(value, str) else \
+        "ID" if key == "id" else value
+
+
+def test_the_alert_of_the_readme_is_what_is_sent_and_its_check_takes_it(database, broker, relay,
+                                                                       tmp_path):
+    (tmp_path / "secret").write_text(SECRET)
+    exchange = broker.exchange("shop")
+    with Webhook() as hook:
+        # The second row fails within the wait of the first, however slow all is.
+        relay.configure(merge(relay.config, {"relay": {"name": "web-1"}}, alerts_config(
+            hook.url, webhook={"secret_file": str(tmp_path / "secret")}, group_wait="20s")))
+        for message_id in ("order-7", "order-8"):
+            database.insert(exchange, "invoice.printed", message_id=message_id)
+        relay.start()
+        database.wait_for_statuses(failed=2)
+        relay.stop()
+        (request,) = hook.requests
+    (example,) = alert_blocks("json")
+    seen = json.loads(request.body.decode().replace(exchange, "shop"))
+    assert shape(seen) == shape(json.loads(example))
+    names = {"hmac": hmac, "hashlib": hashlib}
+    (check,) = alert_blocks("python")
+    exec(check, names)  # pylint: disable=exec-used
+    assert names["is_signed"](SECRET.encode(), request.headers, request.body)
+    assert not names["is_signed"](SECRET.encode(), request.headers, request.body + b" ")
+
+
+def test_the_alerts_of_the_readme_are_all_there_are():
+    section = (ROOT / "README.md").read_text().partition("\n## Alerts\n")[2]
+    table = section.partition("| alert |")[2].partition("\n\n")[0]
+    told = [name for row in table.splitlines()
+            for name in re.findall(r"`(\w+)`", row.partition("|")[2].partition("|")[0])]
+    there = re.findall(r'{"(\w+)",\s+"OutboxRelay',
+                       (ROOT / "relay/monitor/alert_format.c").read_text())
+    assert len(there) == 6 and told == there
 
 
 # --- completion ------------------------------------------------------------------------------
