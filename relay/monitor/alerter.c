@@ -13,13 +13,17 @@
 
 #define LOOK_MS 500
 
+/* Both clocks are read one after the other: less is not worth telling another moment for. */
+#define WALL_JUMP_MS 1000
+
 struct alerter {
 	struct alerts *alerts;
 	struct webhook *webhook;
 	struct status_board *board;
 	struct upkeep_board *upkeep;
-	int64_t oldest_due_ms; /* how long a row may be due */
-	struct status status;  /* as looked at last */
+	int64_t oldest_due_ms;  /* how long a row may be due */
+	int64_t wall_offset_ms; /* from clock_ms() to wall time */
+	struct status status;   /* as looked at last */
 	enum alerts_format format;
 	char *relay;
 	pthread_t thread;
@@ -108,14 +112,24 @@ static void look(struct alerter *a)
 	alerts_look(a->alerts, &a->status, overdue_since(a), clock_ms());
 }
 
+/* The moment at which something began is the same in every message, unless the clock was set. */
+static int64_t wall_of(struct alerter *a, int64_t ms)
+{
+	int64_t offset_ms = clock_wall_ms() - clock_ms();
+
+	if (llabs(offset_ms - a->wall_offset_ms) > WALL_JUMP_MS)
+		a->wall_offset_ms = offset_ms;
+	return ms + a->wall_offset_ms;
+}
+
 /* True: there was something. */
 static bool tell(struct alerter *a)
 {
 	const struct alert_message *m = alerts_take(a->alerts, clock_ms());
 
 	if (m->count)
-		webhook_send(a->webhook,
-			     alert_format_write(a->format, m, a->relay, clock_wall_ms()));
+		webhook_send(a->webhook, alert_format_write(a->format, m, a->relay,
+							    wall_of(a, m->at_ms)));
 	return m->count > 0;
 }
 

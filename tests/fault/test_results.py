@@ -48,11 +48,11 @@ def test_cases_of_one_test_are_one_line():
     assert line("| 21 |") == "| 21 | f | e |  |  | 5 |  | 1.5 | held | 2 cases; n; *x* |"
 
 
-def test_every_row_of_the_catalogue_has_a_line_and_a_reason_where_it_was_not_run():
+def test_every_row_of_the_catalogue_has_a_line_also_where_it_was_not_run():
     results.update("scenarios", {"a::test_x": entry(21)})
     for number in results.catalogue.NUMBERS:
         assert line(f"| {number} |")
-    assert "no webhook yet" in line("| 76 |") and "not run" in line("| 76 |")
+    assert "no scenario yet" in line("| 76 |") and "not run" in line("| 76 |")
 
 
 def test_every_promise_names_tests_that_are_there_and_tell_their_verdict():

@@ -127,6 +127,10 @@ PROMISES = {
         "test_a_backlog_of_a_million_rows", "test_the_way_to_postgres_swallows_everything",
         "test_a_signal_while_the_broker_blocks_ends_in_time_and_gives_the_claim_back",
         "test_no_acks_for_a_minute_while_heartbeats_flow"),
+    "people are told of each failed row, whatever the webhook does": (
+        "test_ten_thousand_rows_that_fail_at_once_are_one_message",
+        "test_what_happens_while_the_webhook_hangs_is_one_message",
+        "test_at_the_end_the_last_failures_are_told"),
     "sent and failed rows are left alone": (
         "test_a_row_that_is_not_sending_is_never_published",
         "test_a_row_that_is_marked_sent_after_its_claim_is_left_as_it_is",
@@ -161,11 +165,4 @@ PROMISES = {
         "test_a_missing_exchange_fails_no_row_and_all_arrive_when_it_is_there",
         "test_an_exchange_without_bindings_fails_no_row",
         "test_a_probe_that_is_refused_is_charged_and_leaves_rows_their_last_attempt"),
-}
-
-# Why a row has no scenario (yet).
-ABSENT = {
-    76: "no webhook yet: it comes with the operators' side",
-    77: "no webhook yet: it comes with the operators' side",
-    78: "no alerts yet: they come with the operators' side",
 }
