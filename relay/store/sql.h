@@ -316,24 +316,25 @@ enum { SQL_FETCH_FRESH = 0, SQL_FETCH_TRIED = 1, SQL_FETCH_ALONE = 2 };
  * One statement a poll: in how many milliseconds (an hour at most) the first unclaimed
  * row is due, NULL when there is none; whether a dead relay's claim waits; the moment of which it
  * tells; and what is left of the lease of another relay's claim that names a row, NULL when there is
- * none. Read from a low-water mark, as the claim is. $1 to $3 as for SQL_IS_DEAD, $4 next_retry,
- * $5 id; AROUND as for SQL_CLAIM_.
+ * none. Read from low-water marks, as the claim is. $1 to $3 as for SQL_IS_DEAD, $4 next_retry,
+ * $5 id, $6 claim_id; AROUND as for SQL_CLAIM_.
  */
-#define SQL_PEEK_(AROUND)                                                           \
-	"SELECT (SELECT ceil(1000 * greatest(0, least(3600, extract(epoch FROM "    \
-	"next_retry)"                                                               \
-	" - extract(epoch FROM statement_timestamp()))))::bigint"                   \
-	" FROM message_log WHERE status = 'sending'"                                \
-	" AND (next_retry, id) >= ($4, $5)"                                         \
-	" AND id NOT IN (SELECT unnest(message_ids) FROM message_log_claim)" AROUND \
-	" ORDER BY next_retry, id LIMIT 1),"                                        \
-	" EXISTS (SELECT FROM message_log_claim WHERE " SQL_IS_DEAD "),"            \
-	" statement_timestamp(),"                                                   \
-	" (SELECT ceil(1000 * greatest(0, extract(epoch FROM lease_until"           \
-	" - clock_timestamp())))::bigint FROM message_log_claim"                    \
-	" WHERE relay_id <> $1 AND publishing_id IS NOT NULL"                       \
+#define SQL_PEEK_(AROUND)                                                        \
+	"SELECT (SELECT ceil(1000 * greatest(0, least(3600, extract(epoch FROM " \
+	"next_retry)"                                                            \
+	" - extract(epoch FROM statement_timestamp()))))::bigint"                \
+	" FROM message_log WHERE status = 'sending'"                             \
+	" AND (next_retry, id) >= ($4, $5)"                                      \
+	" AND id NOT IN (SELECT unnest(message_ids) FROM message_log_claim"      \
+	" WHERE claim_id >= $6)" AROUND " ORDER BY next_retry, id LIMIT 1),"     \
+	" EXISTS (SELECT FROM message_log_claim WHERE claim_id >= $6"            \
+	" AND " SQL_IS_DEAD "),"                                                 \
+	" statement_timestamp(),"                                                \
+	" (SELECT ceil(1000 * greatest(0, extract(epoch FROM lease_until"        \
+	" - clock_timestamp())))::bigint FROM message_log_claim"                 \
+	" WHERE claim_id >= $6 AND relay_id <> $1 AND publishing_id IS NOT NULL" \
 	" ORDER BY lease_until LIMIT 1)"
 #define SQL_PEEK        SQL_PEEK_("")
-#define SQL_PEEK_AROUND SQL_PEEK_(SQL_AROUND("$6", "$7"))
+#define SQL_PEEK_AROUND SQL_PEEK_(SQL_AROUND("$7", "$8"))
 
 #endif

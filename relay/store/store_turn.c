@@ -210,6 +210,7 @@ static void add_reads(struct store *s, const struct store_turn *t)
 		pg_params_int4(&s->params, s->lock_key);
 		pg_params_bool(&s->params, t->with_named);
 		add_due_from(s, t);
+		pg_params_int8(&s->params, s->claims_from);
 		add_around(s, t);
 		s->at.peek = pg_add(s->pg, t->around_count ? SQL_PEEK_AROUND : SQL_PEEK,
 				    &s->params);

@@ -180,3 +180,19 @@ def test_plans_stay_good_when_an_empty_table_suddenly_has_many_rows(
             # Claims in hand are passed by, and nothing else: 1,000 rows four times at most.
             assert node.get("Rows Removed by Filter", 0) <= 4000, plan
             assert node["Actual Rows"] * node["Actual Loops"] <= 5000, plan
+
+
+def test_a_look_does_not_walk_the_claims_that_a_pinned_horizon_keeps(
+        spare_postgres, spare_database, drain):
+    database = spare_database
+    log = ServerLog(spare_postgres, database)
+    with database.connect() as other:
+        cursor = other.cursor()
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        cursor.execute("SELECT count(*) FROM message_log_claim")
+        drain(database, ROWS, batch_size=4)
+    looks = [[node["Shared Hit Blocks"] for node in nodes(plan["Plan"])
+              if node.get("Relation Name") == "message_log_claim"]
+             for plan in log.plans if "EXISTS (SELECT FROM message_log_claim" in plan["Query Text"]]
+    assert looks
+    assert max(looks[-1]) <= 8, looks  # 18 with the dead ones
