@@ -3,8 +3,7 @@
 
 #include <stddef.h>
 
-/* "libpq 15.18, librabbitmq 0.11.0, libyaml 0.2.5, jansson 2.14": as loaded, not as
- * built. */
+/* "libpq 15.18, librabbitmq 0.11.0, libyaml 0.2.5, …": all libraries, as loaded, not as built. */
 void versions_describe(char *out, size_t size);
 
 #endif
