@@ -20,7 +20,7 @@ PKG_CONFIG ?= pkg-config
 SHELL = /bin/sh
 
 VERSION = 0.1.0
-PKGS = libpq librabbitmq yaml-0.1 jansson openssl libmicrohttpd libcurl
+PKGS = libpq librabbitmq yaml-0.1 jansson openssl libmicrohttpd
 
 comma := ,
 B = build$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))$(if $(COVERAGE),-coverage)$(if $(FAILPOINTS),-failpoints)
@@ -48,7 +48,7 @@ ALL_CPPFLAGS = -D_GNU_SOURCE -Irelay -I$(B) -DVERSION='"$(VERSION)"' \
 	-include relay/base/banned.h -MMD -MP $(shell $(PKG_CONFIG) --cflags $(PKGS)) $(CPPFLAGS)
 ALL_LDFLAGS = $(HARDENING_LINK) $(if $(SANITIZE),-fsanitize=$(SANITIZE)) \
 	$(if $(COVERAGE),--coverage) $(LDFLAGS)
-LIBS = $(shell $(PKG_CONFIG) --libs $(PKGS))
+LIBS = $(shell $(PKG_CONFIG) --libs $(PKGS)) -ldl
 
 Q = $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))

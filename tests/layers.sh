@@ -20,7 +20,7 @@ BEGIN {
 	home["libpq-fe.h"] = "store/pg"
 	home["yaml.h"] = "config/yaml"
 	home["microhttpd.h"] = "monitor/http"
-	home["curl/"] = "monitor/webhook"
+	home["curl/"] = "monitor/libcurl"
 }
 
 function complain(why) {

@@ -1,6 +1,5 @@
 #include "webhook.h"
 
-#include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include "base/hmac.h"
 #include "base/log.h"
 #include "config/redact.h"
+#include "monitor/libcurl.h"
 
 #define CONNECT_TIMEOUT_MS 3000
 #define RETRY_AFTER_MAX_MS 60000
@@ -31,6 +31,7 @@ struct webhook {
 	bool allow_http;
 	struct webhook_counts *counts;
 
+	const struct libcurl *curl;
 	CURLM *multi;
 	CURL *easy;
 	char *body; /* NULL: idle */
@@ -51,15 +52,16 @@ static bool is_loopback(const char *host)
 	       strcmp(host, "[::1]") == 0;
 }
 
-static int judge_url(CURLU *u, bool allow_http, bool *is_exposed, struct error *err)
+static int judge_url(const struct libcurl *curl, CURLU *u, bool allow_http,
+		     bool *is_exposed, struct error *err)
 {
 	char *scheme = NULL, *host = NULL;
 	bool is_https, is_http;
 	int result = 0;
 
-	if (curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) ||
-	    curl_url_get(u, CURLUPART_HOST, &host, 0)) {
-		curl_free(scheme);
+	if (curl->url_get(u, CURLUPART_SCHEME, &scheme, 0) ||
+	    curl->url_get(u, CURLUPART_HOST, &host, 0)) {
+		curl->free(scheme);
 		return error_set(err, ERROR_CONFIG, NO_URL);
 	}
 	is_https = strcmp(scheme, "https") == 0;
@@ -72,24 +74,28 @@ static int judge_url(CURLU *u, bool allow_http, bool *is_exposed, struct error *
 				   "alerts.webhook.allow_http");
 	else
 		*is_exposed = is_http && !is_loopback(host);
-	curl_free(scheme);
-	curl_free(host);
+	curl->free(scheme);
+	curl->free(host);
 	return result;
 }
 
 int webhook_check(const char *url, bool allow_http, bool *is_exposed, struct error *err)
 {
-	CURLU *u = curl_url();
+	const struct libcurl *curl = libcurl_load(err);
+	CURLU *u;
 	int result;
 
+	if (!curl)
+		return -1;
+	u = curl->url();
 	if (!u)
 		return error_set(err, ERROR_MEMORY, "out of memory");
 	/* Of https:///path libcurl would make a host out of the path. */
-	if (strstr(url, ":///") || curl_url_set(u, CURLUPART_URL, url, 0))
+	if (strstr(url, ":///") || curl->url_set(u, CURLUPART_URL, url, 0))
 		result = error_set(err, ERROR_CONFIG, NO_URL);
 	else
-		result = judge_url(u, allow_http, is_exposed, err);
-	curl_url_cleanup(u);
+		result = judge_url(curl, u, allow_http, is_exposed, err);
+	curl->url_cleanup(u);
 	return result;
 }
 
@@ -107,8 +113,12 @@ static char *path_of(const char *url)
 int webhook_open(const struct webhook_settings *settings, struct webhook **out,
 		 struct error *err)
 {
-	struct webhook *w = xcalloc(1, sizeof(*w));
+	const struct libcurl *curl = libcurl_load(err);
+	struct webhook *w;
 
+	if (!curl)
+		return -1;
+	w = xcalloc(1, sizeof(*w));
 	w->url = xstrdup(settings->url);
 	w->secret = settings->secret ? xstrdup(settings->secret) : NULL;
 	w->ca_file = settings->ca_file ? xstrdup(settings->ca_file) : NULL;
@@ -118,10 +128,9 @@ int webhook_open(const struct webhook_settings *settings, struct webhook **out,
 	w->retry_for_ms = settings->retry_for_ms;
 	w->allow_http = settings->allow_http;
 	w->counts = settings->counts;
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) == 0) {
-		w->multi = curl_multi_init();
-		w->easy = curl_easy_init();
-	}
+	w->curl = curl;
+	w->multi = curl->multi_init();
+	w->easy = curl->easy_init();
 	if (w->multi && w->easy) {
 		*out = w;
 		return 0;
@@ -140,8 +149,8 @@ static void wipe(char *text)
 static void end_try(struct webhook *w)
 {
 	if (w->is_trying)
-		curl_multi_remove_handle(w->multi, w->easy);
-	curl_slist_free_all(w->headers);
+		w->curl->multi_remove_handle(w->multi, w->easy);
+	w->curl->slist_free_all(w->headers);
 	w->headers = NULL;
 	w->is_trying = false;
 }
@@ -163,10 +172,9 @@ void webhook_close(struct webhook *w)
 			 LOG_INT("tries", w->tries), LOG_STR("reason", "the relay ends"));
 		end_message(w, &w->counts->dropped);
 	}
-	curl_easy_cleanup(w->easy);
+	w->curl->easy_cleanup(w->easy);
 	if (w->multi)
-		curl_multi_cleanup(w->multi);
-	curl_global_cleanup();
+		w->curl->multi_cleanup(w->multi);
 	wipe(w->url);
 	wipe(w->secret);
 	wipe(w->path);
@@ -194,12 +202,12 @@ void webhook_send(struct webhook *w, char *body)
 
 void webhook_wake(struct webhook *w)
 {
-	curl_multi_wakeup(w->multi);
+	w->curl->multi_wakeup(w->multi);
 }
 
 const char *webhook_library(void)
 {
-	return curl_version_info(CURLVERSION_NOW)->version;
+	return libcurl_version();
 }
 
 /* --- a try --- */
@@ -216,7 +224,7 @@ static size_t take_answer(char *data, size_t size, size_t count, void *context)
 
 static int add_header(struct webhook *w, const char *line)
 {
-	struct curl_slist *longer = curl_slist_append(w->headers, line);
+	struct curl_slist *longer = w->curl->slist_append(w->headers, line);
 
 	if (!longer)
 		return -1;
@@ -255,43 +263,44 @@ static void set_limits(struct webhook *w)
 	long connect_ms =
 		w->timeout_ms < CONNECT_TIMEOUT_MS ? w->timeout_ms : CONNECT_TIMEOUT_MS;
 
-	curl_easy_setopt(w->easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms);
-	curl_easy_setopt(w->easy, CURLOPT_TIMEOUT_MS, w->timeout_ms);
-	curl_easy_setopt(w->easy, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(w->easy, CURLOPT_FOLLOWLOCATION, 0L);
-	curl_easy_setopt(w->easy, CURLOPT_FORBID_REUSE, 1L);
-	curl_easy_setopt(w->easy, CURLOPT_PROXY, "");
-	curl_easy_setopt(w->easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	w->curl->easy_setopt(w->easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms);
+	w->curl->easy_setopt(w->easy, CURLOPT_TIMEOUT_MS, w->timeout_ms);
+	w->curl->easy_setopt(w->easy, CURLOPT_NOSIGNAL, 1L);
+	w->curl->easy_setopt(w->easy, CURLOPT_FOLLOWLOCATION, 0L);
+	w->curl->easy_setopt(w->easy, CURLOPT_FORBID_REUSE, 1L);
+	w->curl->easy_setopt(w->easy, CURLOPT_PROXY, "");
+	w->curl->easy_setopt(w->easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 #if LIBCURL_VERSION_NUM >= 0x075500
-	curl_easy_setopt(w->easy, CURLOPT_PROTOCOLS_STR,
-			 w->allow_http ? "http,https" : "https");
+	w->curl->easy_setopt(w->easy, CURLOPT_PROTOCOLS_STR,
+			     w->allow_http ? "http,https" : "https");
 #else
-	curl_easy_setopt(w->easy, CURLOPT_PROTOCOLS,
-			 (long)(CURLPROTO_HTTPS | (w->allow_http ? CURLPROTO_HTTP : 0)));
+	w->curl->easy_setopt(w->easy, CURLOPT_PROTOCOLS,
+			     (long)(CURLPROTO_HTTPS |
+				    (w->allow_http ? CURLPROTO_HTTP : 0)));
 #endif
 #if LIBCURL_VERSION_NUM >= 0x075700
 	/* A name that is still being looked up is left to its thread. */
-	curl_easy_setopt(w->easy, CURLOPT_QUICK_EXIT, 1L);
+	w->curl->easy_setopt(w->easy, CURLOPT_QUICK_EXIT, 1L);
 #endif
 	if (w->ca_file) {
-		curl_easy_setopt(w->easy, CURLOPT_CAINFO, w->ca_file);
-		curl_easy_setopt(w->easy, CURLOPT_CAPATH, NULL);
+		w->curl->easy_setopt(w->easy, CURLOPT_CAINFO, w->ca_file);
+		w->curl->easy_setopt(w->easy, CURLOPT_CAPATH, NULL);
 	}
 }
 
 /* Options of which a copy is made can fail, for want of memory. */
 static int prepare(struct webhook *w)
 {
-	curl_easy_reset(w->easy);
+	w->curl->easy_reset(w->easy);
 	set_limits(w);
-	if (make_headers(w) < 0 || curl_easy_setopt(w->easy, CURLOPT_URL, w->url) ||
-	    curl_easy_setopt(w->easy, CURLOPT_USERAGENT, "outbox-relay/" VERSION))
+	if (make_headers(w) < 0 || w->curl->easy_setopt(w->easy, CURLOPT_URL, w->url) ||
+	    w->curl->easy_setopt(w->easy, CURLOPT_USERAGENT, "outbox-relay/" VERSION))
 		return -1;
-	curl_easy_setopt(w->easy, CURLOPT_HTTPHEADER, w->headers);
-	curl_easy_setopt(w->easy, CURLOPT_POSTFIELDS, w->body);
-	curl_easy_setopt(w->easy, CURLOPT_WRITEFUNCTION, take_answer);
-	curl_easy_setopt(w->easy, CURLOPT_WRITEDATA, w);
-	curl_easy_setopt(w->easy, CURLOPT_ERRORBUFFER, w->error);
+	w->curl->easy_setopt(w->easy, CURLOPT_HTTPHEADER, w->headers);
+	w->curl->easy_setopt(w->easy, CURLOPT_POSTFIELDS, w->body);
+	w->curl->easy_setopt(w->easy, CURLOPT_WRITEFUNCTION, take_answer);
+	w->curl->easy_setopt(w->easy, CURLOPT_WRITEDATA, w);
+	w->curl->easy_setopt(w->easy, CURLOPT_ERRORBUFFER, w->error);
 	w->error[0] = '\0';
 	w->answered = 0;
 	return 0;
@@ -313,7 +322,7 @@ static bool is_worth_another(long status)
 static void explain(const struct webhook *w, CURLcode code, long status, char *out,
 		    size_t size)
 {
-	const char *text = w->error[0] ? w->error : curl_easy_strerror(code);
+	const char *text = w->error[0] ? w->error : w->curl->easy_strerror(code);
 
 	if (status >= 300 && status < 400)
 		snprintf(out, size, "HTTP %ld: redirects are not followed", status);
@@ -321,7 +330,7 @@ static void explain(const struct webhook *w, CURLcode code, long status, char *o
 		snprintf(out, size, "HTTP %ld", status);
 	else
 		snprintf(out, size, "%s",
-			 *w->path && strstr(text, w->path) ? curl_easy_strerror(code)
+			 *w->path && strstr(text, w->path) ? w->curl->easy_strerror(code)
 							   : text);
 }
 
@@ -330,7 +339,7 @@ static int64_t next_delay(const struct webhook *w)
 	curl_off_t asked_s = 0;
 	int64_t asked_ms, ms = backoff_ms(&delay, w->tries - 1, backoff_random());
 
-	curl_easy_getinfo(w->easy, CURLINFO_RETRY_AFTER, &asked_s);
+	w->curl->easy_getinfo(w->easy, CURLINFO_RETRY_AFTER, &asked_s);
 	asked_ms = clock_min(asked_s, RETRY_AFTER_MAX_MS / 1000) * 1000;
 	return asked_ms > ms ? asked_ms : ms;
 }
@@ -358,7 +367,7 @@ static void finish(struct webhook *w, CURLcode code)
 	char reason[CURL_ERROR_SIZE];
 	long status = 0;
 
-	curl_easy_getinfo(w->easy, CURLINFO_RESPONSE_CODE, &status);
+	w->curl->easy_getinfo(w->easy, CURLINFO_RESPONSE_CODE, &status);
 	if (is_delivered(status)) {
 		log_info("alert delivered", LOG_STR("webhook", w->place),
 			 LOG_INT("tries", w->tries));
@@ -372,7 +381,7 @@ static void finish(struct webhook *w, CURLcode code)
 static void begin(struct webhook *w)
 {
 	w->tries++;
-	if (prepare(w) == 0 && curl_multi_add_handle(w->multi, w->easy) == CURLM_OK)
+	if (prepare(w) == 0 && w->curl->multi_add_handle(w->multi, w->easy) == CURLM_OK)
 		w->is_trying = true;
 	else
 		fail(w, "out of memory", true);
@@ -383,7 +392,7 @@ static void collect(struct webhook *w)
 	CURLMsg *message;
 	int left;
 
-	while ((message = curl_multi_info_read(w->multi, &left))) {
+	while ((message = w->curl->multi_info_read(w->multi, &left))) {
 		if (message->msg == CURLMSG_DONE) {
 			finish(w, message->data.result);
 			return;
@@ -397,10 +406,10 @@ void webhook_run(struct webhook *w, int64_t until_ms)
 
 	if (w->body && !w->is_trying && clock_ms() >= w->try_at_ms)
 		begin(w);
-	curl_multi_perform(w->multi, &running);
+	w->curl->multi_perform(w->multi, &running);
 	if (w->is_trying)
 		collect(w);
 	if (w->body && !w->is_trying)
 		until_ms = clock_min(until_ms, w->try_at_ms);
-	curl_multi_poll(w->multi, NULL, 0, clock_wait_ms(until_ms, clock_ms()), NULL);
+	w->curl->multi_poll(w->multi, NULL, 0, clock_wait_ms(until_ms, clock_ms()), NULL);
 }

@@ -8,7 +8,7 @@
 #include "base/error.h"
 
 /*
- * One message at a time to one webhook: POST by libcurl, which nothing else here includes.
+ * One message at a time to one webhook: POST by libcurl (monitor/libcurl.h).
  *
  * An answer of 2xx has delivered it. No answer, 408, 429 and 5xx are tried again after 1 s, 2 s,
  * 4 s … 60 s, or later if the answer says so, for `retry_for_ms` at most; any other answer is
@@ -44,13 +44,14 @@ struct webhook_settings {
 	struct webhook_counts *counts; /* outlives the webhook */
 };
 
-/* Can it be sent to, by its form? -1 and ERROR_CONFIG, without the URL in it. *is_exposed: it is
+/* Can it be sent to, by its form? -1 and ERROR_CONFIG, without the URL in it, or
+   libcurl_load()'s. *is_exposed: it is
    spoken to in plain text, and not on this machine. */
 int webhook_check(const char *url, bool allow_http, bool *is_exposed, struct error *err);
 
 struct webhook;
 
-/* Copies the settings; no I/O. -1 and ERROR_MEMORY. */
+/* Copies the settings; no I/O. -1 and ERROR_MEMORY, or libcurl_load()'s. Of the main thread. */
 int webhook_open(const struct webhook_settings *settings, struct webhook **out,
 		 struct error *err);
 void webhook_close(
@@ -68,7 +69,7 @@ void webhook_run(struct webhook *w, int64_t until_ms);
 /* Ends the wait in webhook_run(); any thread may call it. */
 void webhook_wake(struct webhook *w);
 
-/* The version of libcurl, as loaded. */
+/* "libcurl 7.88.1"; NULL while it is not loaded. Of the main thread. */
 const char *webhook_library(void);
 
 #endif

@@ -3,6 +3,7 @@
 import collections
 import json
 import os
+import pathlib
 import re
 import signal
 
@@ -532,17 +533,34 @@ def test_messages_are_counted(database, make_alerting):
         relay.stop()
 
 
-def test_without_a_webhook_there_are_no_threads_for_it(database, make_alerting, hook):
-    def threads(*changes):
+def test_without_a_webhook_there_are_no_threads_and_no_library_for_it(
+        database, make_alerting, hook):
+    def cost(*changes):
         relay = make_alerting(hook, *changes).start()
         relay.wait_for("connected", side="broker")
-        count = len(os.listdir(f"/proc/{relay.process.pid}/task"))
+        process = pathlib.Path(f"/proc/{relay.process.pid}")
+        threads = len(list((process / "task").iterdir()))
+        maps = (process / "maps").read_text()
         relay.stop()
-        return count
+        (starting,) = relay.events("starting")
+        assert ("libcurl" in maps) == ("libcurl" in starting["libraries"])
+        return threads, "libcurl" in maps
 
     # One tells, and one asks the database what is due. (A sanitizer has threads, too.)
-    assert threads({"alerts": None}) == 1
-    assert threads() >= 3
+    assert cost({"alerts": None}) == (1, False)
+    threads, has_library = cost()
+    assert threads >= 3 and has_library
+
+
+def test_alerts_without_a_libcurl_that_can_be_loaded_are_refused(database, make_relay, tmp_path):
+    (tmp_path / "libcurl.so.4").write_bytes(b"")
+    relay = make_relay(merge(quick_config(database.url, "amqp://localhost"),
+                             {"alerts": {"webhook": {"url": "https://h/"}}}))
+    relay.env = {"LD_LIBRARY_PATH": str(tmp_path)}
+    for command in ("check", "run"):
+        done = relay.run(command, check=78)
+        assert "alerts.webhook.url: webhooks need libcurl: " in done.stdout + done.stderr
+        assert "libcurl.so.4: file too short" in done.stdout + done.stderr
 
 
 def test_the_url_of_the_webhook_is_shown_without_its_path(database, hook, make_alerting):

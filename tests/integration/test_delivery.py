@@ -9,6 +9,7 @@ import pytest
 
 from harness import merge, quick_config, wait_until
 from harness.peer import Peer
+from harness.scenario import seen
 
 AN_HOUR = {"relay": {"poll_interval": "1h"}}
 SOON = 15  # seconds: long for a loaded machine, short before what else would find a row some day
@@ -450,5 +451,6 @@ def test_100000_rows_of_1_kib_need_less_than_16_mib_of_memory(
 
     wait_until(all_sent, 60, what="100,000 rows sent", interval=0.2)
     release_relay.stop()
+    seen(note=f"{peak >> 10} KiB at most")
     assert 0 < peak < 16 << 20
     assert broker.count(queue) == 1
