@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 #include "base/backoff.h"
 #include "base/buffer.h"
@@ -252,8 +253,11 @@ int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 {
 	struct task *t = task_current;
 
-	(void)fds;
 	(void)count;
+	/* The log, which is left out. No step: the lock of its lines, a process's own, is here that
+	   of all relays, and one that ended or slept with it would stop the others. */
+	if (fds->fd == STDERR_FILENO)
+		return 0;
 	sim_check(timeout_ms >= 0, "waits for ever");
 	t->spins = t->polled_ms == now_ms ? t->spins + 1 : 0;
 	t->polled_ms = now_ms;
