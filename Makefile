@@ -56,7 +56,8 @@ say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
 SOURCES := $(filter-out $(if $(FAILPOINTS),,relay/base/failpoint.c),$(wildcard relay/*/*.c))
 HEADERS := $(wildcard relay/*/*.h)
 MIGRATIONS := $(sort $(wildcard schema/[0-9]*.sql)) schema/roles.sql
-OBJECTS = $(SOURCES:%.c=$(B)/%.o) $(B)/schema.o
+CONSOLE := $(wildcard relay/monitor/console/*.html relay/monitor/console/*.css relay/monitor/console/*.js relay/monitor/console/*.svg)
+OBJECTS = $(SOURCES:%.c=$(B)/%.o) $(B)/schema.o $(B)/console.o
 LIBRARY = $(B)/librelay.a
 PROGRAM = $(B)/outbox-relay
 
@@ -80,7 +81,12 @@ $(B)/schema.c: $(MIGRATIONS) schema/embed.sh
 	$(call say,EMBED,$@)
 	$(Q)mkdir -p $(@D) && sh schema/embed.sh $(MIGRATIONS) > $@.new && mv $@.new $@
 
-$(B)/schema.o: $(B)/schema.c
+# So does the console's page.
+$(B)/console.c: $(CONSOLE) relay/monitor/console/embed.sh
+	$(call say,EMBED,$@)
+	$(Q)mkdir -p $(@D) && sh relay/monitor/console/embed.sh $(CONSOLE) > $@.new && mv $@.new $@
+
+$(B)/schema.o $(B)/console.o: $(B)/%.o: $(B)/%.c
 	$(call say,CC,$<)
 	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
 

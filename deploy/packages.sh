@@ -35,6 +35,9 @@ tests    strace            the benchmarks' own test
 tests    prometheus        promtool, for the metrics
 tests    strace            counts system calls
 tests    faketime          a wall clock that jumps
+tests    chromium          the console's page
+tests    chromium-driver   the console's page
+tests    python3-selenium  the console's page
 tests    zsh               its completion
 tests    pgbouncer         fault tests: a pooler in between
 bench    python3-psycopg2  benchmarks: fills the table, reads the database's counters
@@ -95,8 +98,11 @@ install() {
     apt="apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0"
     forbid_services
     $apt update </dev/null
-    apt-cache show libclang-rt-dev >/dev/null 2>&1 || # it comes with clang then
-        set -- $(printf '%s\n' "$@" | grep -vx libclang-rt-dev)
+    # The first comes with clang then; the others are a snap on Ubuntu, and their tests are skipped.
+    for package in libclang-rt-dev chromium chromium-driver; do
+        apt-cache show "$package" >/dev/null 2>&1 ||
+            set -- $(printf '%s\n' "$@" | grep -vx "$package")
+    done
     $apt install --no-install-recommends "$@" </dev/null
 }
 

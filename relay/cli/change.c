@@ -8,11 +8,12 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/human.h"
 #include "base/stop.h"
 #include "cli/filter.h"
-#include "cli/human.h"
 #include "cli/present.h"
 #include "cli/setup.h"
+#include "monitor/rows_json.h"
 
 #define EXAMPLES 5
 #define RATE_MAX 1000000
@@ -128,7 +129,7 @@ static int look(struct run *run, struct error *err)
 	if (run->cli->dry_run && run->cli->is_json) {
 		list = json_array();
 		for (int i = 0; i < n; i++)
-			json_array_append_new(list, present_json(&rows[i]));
+			json_array_append_new(list, rows_json(&rows[i]));
 		present_line(json_pack("{s:s, s:b, s:I, s:o}", "command",
 				       run->cli->program, "dry_run", 1, "rows",
 				       (json_int_t)run->total, "examples", list));

@@ -2,9 +2,9 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "base/human.h"
 #include "base/stop.h"
 #include "cli/filter.h"
-#include "cli/human.h"
 #include "cli/inspect.h"
 #include "cli/present.h"
 #include "cli/setup.h"

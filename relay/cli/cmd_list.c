@@ -5,6 +5,7 @@
 #include "cli/filter.h"
 #include "cli/present.h"
 #include "cli/setup.h"
+#include "monitor/rows_json.h"
 
 #define LIMIT_DEFAULT 50
 #define LIMIT_MAX     100000
@@ -40,7 +41,7 @@ static int list(const struct cli *cli, struct operate *o, const struct page *p)
 	if (!cli->is_json)
 		print_page(rows, count, has_more);
 	for (int i = 0; cli->is_json && i < count; i++)
-		present_line(present_json(&rows[i]));
+		present_line(rows_json(&rows[i]));
 	free(rows);
 	return EX_OK;
 }

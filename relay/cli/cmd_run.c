@@ -12,7 +12,9 @@
 #include "cli/versions.h"
 #include "engine/relay.h"
 #include "monitor/alerter.h"
+#include "monitor/console.h"
 #include "monitor/http.h"
+#include "monitor/listen.h"
 #include "monitor/upkeep.h"
 
 /* Well below any sensible WatchdogSec. */
@@ -32,6 +34,7 @@ struct run {
 	struct counts counts; /* over all reloads */
 	struct status_board *board;
 	struct http *http;
+	struct console *console;
 	struct upkeep_board *upkeep_board;
 	struct upkeep *upkeep;
 	struct alerter *alerter;
@@ -148,6 +151,12 @@ static void tick(void *context)
 
 /* --- health and metrics --- */
 
+static bool has_console(const struct config *c)
+{
+	return c->http.console == CONSOLE_ON || (c->http.console == CONSOLE_LOOPBACK &&
+						 listen_is_loopback(c->http.listen));
+}
+
 static int start_http(struct run *run, struct http **http)
 {
 	const struct config_http *c = &run->config->http;
@@ -157,10 +166,14 @@ static int start_http(struct run *run, struct http **http)
 	versions_describe(libraries, sizeof(libraries));
 	if (http_start(&(struct http_settings){.listen = c->listen,
 					       .token = c->token.text,
+					       .relay_name = run->config->relay.name,
 					       .libraries = libraries,
 					       .board = run->board,
 					       .upkeep = run->upkeep_board,
-					       .alerts = &run->alert_counts},
+					       .alerts = &run->alert_counts,
+					       .console = has_console(run->config)
+								  ? run->console
+								  : NULL},
 		       http, &err) == 0) {
 		if (*http)
 			log_info("serving health and metrics",
@@ -184,7 +197,9 @@ static void restart_http(struct run *run, const struct config *old)
 
 	if (run->cli->until_empty)
 		return;
-	if (stays && is_same(old->http.token.text, run->config->http.token.text))
+	if (stays && is_same(old->http.token.text, run->config->http.token.text) &&
+	    old->http.console == run->config->http.console &&
+	    is_same(old->relay.name, run->config->relay.name))
 		return;
 	if (stays) {
 		http_stop(run->http);
@@ -194,6 +209,17 @@ static void restart_http(struct run *run, const struct config *old)
 		return;
 	http_stop(run->http);
 	run->http = next;
+}
+
+/* --- console --- */
+
+static void start_console(struct run *run)
+{
+	const struct operate_settings database =
+		setup_session(run->config, "console", true);
+
+	if (run->http && has_console(run->config))
+		console_start(run->console, &database);
 }
 
 /* --- upkeep --- */
@@ -276,10 +302,12 @@ static void use_next(struct run *run)
 	struct config *old = run->config;
 
 	stop_upkeep(run);
+	console_stop(run->console);
 	run->config = run->next;
 	run->next = NULL;
 	restart_http(run, old);
 	restart_alerter(run, old);
+	start_console(run);
 	start_upkeep(run);
 	config_free(old);
 }
@@ -293,10 +321,12 @@ static enum relay_end run_all(struct run *run)
 				    .board = run->board};
 	enum relay_end end;
 
+	start_console(run);
 	start_upkeep(run);
 	while ((end = run_once(run, &hooks)) == RELAY_RELOAD)
 		use_next(run);
 	notify_state("STOPPING=1");
+	console_stop(run->console);
 	stop_upkeep(run);
 	return end;
 }
@@ -319,12 +349,14 @@ int cmd_run(const struct cli *cli)
 	counts_init(&run.counts);
 	run.board = status_board_new();
 	run.upkeep_board = upkeep_board_new();
+	run.console = console_new();
 	/* A job beside a relay that serves already must not fail over the address. */
 	if (start_alerter(&run) == 0 &&
 	    (cli->until_empty || start_http(&run, &run.http) == 0))
 		code = codes[run_all(&run)];
 	stop_alerter(&run);
 	http_stop(run.http);
+	console_free(run.console);
 	status_board_free(run.board);
 	upkeep_board_free(run.upkeep_board);
 	config_free(run.config);

@@ -4,9 +4,10 @@
 #include <string.h>
 #include <sysexits.h>
 
-#include "cli/human.h"
+#include "base/human.h"
 #include "cli/present.h"
 #include "cli/setup.h"
+#include "monitor/rows_json.h"
 
 /* --- for people --- */
 
@@ -42,58 +43,34 @@ static void moment_field(const char *name, struct slice at, int64_t ms)
 	      present_moment(ms, text, sizeof(text)));
 }
 
-static bool is_json(struct slice s)
-{
-	json_t *j;
-
-	if (s.size == 0 || !strchr("{[", s.data[0]))
-		return false;
-	j = json_loadb(s.data, s.size, 0, NULL);
-	json_decref(j);
-	return j != NULL;
-}
-
-static const char *print_body(struct slice s, struct buffer *out)
+/* Returns what it is called. */
+static const char *print_body(struct slice s, const char *kind, struct buffer *out)
 {
 	struct buffer indented = {0};
 
-	if (!human_is_text(s.data, s.size)) {
-		human_hex(out, s.data, s.size);
-		return "binary";
+	if (strcmp(kind, "json") == 0) {
+		human_indent_json(&indented, s.data, s.size);
+		human_escape_block(out, buffer_text(&indented), buffer_size(&indented));
+		buffer_release(&indented);
+		return "JSON";
 	}
-	if (!is_json(s)) {
+	if (strcmp(kind, "text") == 0)
 		human_escape_block(out, s.data, s.size);
-		return "text";
-	}
-	human_indent_json(&indented, s.data, s.size);
-	human_escape_block(out, buffer_text(&indented), buffer_size(&indented));
-	buffer_release(&indented);
-	return "JSON";
-}
-
-/* A character that the 4 KiB end in is left away. */
-static struct slice whole_characters(struct slice s, bool is_cut)
-{
-	for (int i = 0; is_cut && i < 4 && s.size > 0; i++) {
-		if (human_is_text(s.data, s.size))
-			return s;
-		s.size--;
-	}
-	return s;
+	else
+		human_hex(out, s.data, s.size);
+	return kind;
 }
 
 static void show_body(const struct rows_detail *d)
 {
 	struct buffer out = {0};
 	bool is_cut = (int64_t)d->body.size < d->row.body_bytes;
-	struct slice body = whole_characters(d->body, is_cut);
+	struct slice body = d->body;
 	char size[HUMAN_MAX];
-	const char *kind;
+	const char *kind = rows_body_kind(&body, is_cut);
 
-	if (!human_is_text(body.data, body.size))
-		body = d->body;
-	kind = print_body(body, &out);
-	field("payload", "%s, %s%s", kind, human_bytes(d->row.body_bytes, size),
+	field("payload", "%s, %s%s", print_body(body, kind, &out),
+	      human_bytes(d->row.body_bytes, size),
 	      is_cut ? ", of which the first 4 KiB (--raw writes all)" : "");
 	if (body.size == 0)
 		return;
@@ -139,30 +116,16 @@ static void show(const struct rows_detail *d)
 
 /* --- for programs --- */
 
-/* Numbers that jansson cannot hold leave it a text. */
-static json_t *object(struct slice s)
-{
-	json_t *j = s.data ? json_loadb(s.data, s.size, 0, NULL) : json_null();
-
-	return j ? j : human_json(s.data, s.size);
-}
-
 static int show_json(const struct cli *cli, struct operate *o,
 		     const struct rows_detail *d)
 {
-	json_t *j = present_json(&d->row);
+	json_t *j = rows_detail_json(d);
 	struct rows_detail again;
 	struct error err;
 	bool is_text = human_is_text(d->body.data, d->body.size);
 	char id[24];
 	int rc = 1;
 
-	json_object_set_new(j, "headers", object(d->headers));
-	json_object_set_new(j, "properties", object(d->properties));
-	json_object_set_new(j, "attempts",
-			    present_attempts_json(d->attempts, d->attempt_count));
-	json_object_set_new(j, "claim_id",
-			    d->claim_id ? json_integer(d->claim_id) : json_null());
 	if (is_text) {
 		json_object_set_new(j, "payload",
 				    json_stringn(d->body.data, d->body.size));

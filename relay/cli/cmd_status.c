@@ -6,12 +6,13 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/human.h"
 #include "base/stop.h"
-#include "cli/human.h"
 #include "cli/present.h"
 #include "cli/scrape.h"
 #include "cli/setup.h"
 #include "cli/table.h"
+#include "monitor/overview_json.h"
 #include "store/overview.h"
 
 #define WATCH_MS 2000
@@ -69,11 +70,6 @@ static void print_states(const struct overview *v)
 	table_release(&t);
 }
 
-static double rate(const struct overview_flow *f)
-{
-	return (double)f->rows * 1000 / (double)(f->over_ms > 0 ? f->over_ms : 1);
-}
-
 static void print_flow(const char *what, const struct overview_flow *f)
 {
 	char rows[HUMAN_MAX], age[HUMAN_MAX], speed[HUMAN_MAX];
@@ -82,10 +78,10 @@ static void print_flow(const char *what, const struct overview_flow *f)
 	       human_age(f->over_ms, age));
 	if (f->rows == 0)
 		putchar('\n');
-	else if (rate(f) >= 10)
-		printf(", %s/s\n", human_count((int64_t)rate(f), speed));
+	else if (overview_rate(f) >= 10)
+		printf(", %s/s\n", human_count((int64_t)overview_rate(f), speed));
 	else
-		printf(", %.1f/s\n", rate(f));
+		printf(", %.1f/s\n", overview_rate(f));
 }
 
 static void print_relays(const struct overview *v)
@@ -211,66 +207,6 @@ static void print_look(const struct look *l, const char *peer)
 
 /* --- for programs --- */
 
-static json_t *pack_count(const struct overview_count *c)
-{
-	return json_pack("{s:I, s:b}", "rows", (json_int_t)c->rows, "estimate",
-			 c->is_estimate || c->is_unknown);
-}
-
-static json_t *pack_flow(const struct overview_flow *f)
-{
-	return json_pack("{s:I, s:f, s:f}", "rows", (json_int_t)f->rows, "seconds",
-			 (double)f->over_ms / 1000, "per_second", rate(f));
-}
-
-/* NULL where there is none. */
-static json_t *pack_seconds(int64_t ms)
-{
-	return ms < 0 ? json_null() : json_real((double)ms / 1000);
-}
-
-static json_t *pack_relays(const struct overview *v)
-{
-	json_t *all = json_array();
-
-	for (int i = 0; i < v->relay_count; i++) {
-		const struct overview_relay *r = &v->relays[i];
-
-		json_array_append_new(
-			all,
-			json_pack("{s:I, s:o, s:b, s:o, s:o, s:I, s:I}", "relay_id",
-				  (json_int_t)r->relay_id, "name",
-				  human_json(r->name, strlen(r->name)), "connected",
-				  r->is_connected, "pid",
-				  r->is_connected ? json_integer(r->pid) : json_null(),
-				  "connected_seconds", pack_seconds(r->connected_ms),
-				  "claims", (json_int_t)r->claims, "rows_in_hand",
-				  (json_int_t)r->rows));
-	}
-	return all;
-}
-
-static json_t *pack_claims(const struct overview *v)
-{
-	json_t *all = json_array();
-
-	for (int i = 0; i < v->claim_count; i++) {
-		const struct overview_claim *c = &v->claims[i];
-
-		json_array_append_new(
-			all, json_pack("{s:I, s:I, s:o, s:I, s:f, s:b, s:b, s:o}",
-				       "claim_id", (json_int_t)c->claim_id, "relay_id",
-				       (json_int_t)c->relay_id, "relay_name",
-				       human_json(c->relay_name, strlen(c->relay_name)),
-				       "rows", (json_int_t)c->rows, "lease_seconds",
-				       (double)c->lease_ms / 1000, "adopted",
-				       c->is_adopted, "dead", c->is_dead, "publishing_id",
-				       c->publishing_id ? json_integer(c->publishing_id)
-							: json_null()));
-	}
-	return all;
-}
-
 /* null: not known */
 static json_t *pack_parked(const struct look *l)
 {
@@ -294,22 +230,12 @@ static json_t *pack_parked(const struct look *l)
 
 static void print_json(const struct look *l)
 {
-	const struct overview *v = &l->overview;
-	json_t *j = json_pack(
-		"{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:o}",
-		"at", v->at, "due", pack_count(&v->due), "scheduled",
-		pack_count(&v->scheduled), "failed", pack_count(&v->failed), "sent",
-		pack_count(&v->sent), "oldest_due_seconds",
-		pack_seconds(v->oldest_due_ms), "next_due_seconds",
-		pack_seconds(v->next_due_ms), "last_failed_seconds",
-		pack_seconds(v->last_failed_ms), "came", pack_flow(&v->came),
-		"sent_lately",
-		l->config->relay.on_sent == ON_SENT_MARK ? pack_flow(&v->sent_lately)
-							 : json_null(),
-		"table_bytes", (json_int_t)v->table_bytes, "index_bytes",
-		(json_int_t)v->index_bytes, "relays", pack_relays(v), "claims",
-		pack_claims(v), "parked", pack_parked(l));
+	json_t *j = overview_json(&l->overview);
 
+	/* What was sent lately cannot be told from rows that are gone. */
+	if (l->config->relay.on_sent != ON_SENT_MARK)
+		json_object_set_new(j, "sent_lately", json_null());
+	json_object_set_new(j, "parked", pack_parked(l));
 	present_line(j);
 }
 

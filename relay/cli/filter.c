@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <sysexits.h>
 
-#include "cli/human.h"
+#include "base/human.h"
 
 static int read_age(const char *text, int64_t *ms)
 {

@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-#include "cli/human.h"
+#include "base/human.h"
 #include "cli/table.h"
 
 /* What an infinite time comes as; see OPERATE_MS. */
@@ -46,24 +46,6 @@ void present_rows(const struct rows_entry *rows, int count)
 	table_release(&t);
 }
 
-static json_t *text(struct slice s)
-{
-	return s.data ? human_json(s.data, s.size) : json_null();
-}
-
-json_t *present_json(const struct rows_entry *row)
-{
-	return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:I}",
-			 "id", (json_int_t)row->id, "message_id", text(row->message_id),
-			 "status", text(row->status), "exchange", text(row->exchange),
-			 "routing_key", text(row->routing_key), "content_type",
-			 text(row->content_type), "try_count", (json_int_t)row->try_count,
-			 "last_error", text(row->last_error), "next_retry",
-			 text(row->next_retry), "created_at", text(row->created_at),
-			 "updated_at", text(row->updated_at), "payload_bytes",
-			 (json_int_t)row->body_bytes);
-}
-
 void present_attempts(const struct rows_attempt *attempts, int count)
 {
 	char text[HUMAN_MAX + 8];
@@ -85,26 +67,6 @@ void present_attempts(const struct rows_attempt *attempts, int count)
 	}
 	table_print(&t, stdout);
 	table_release(&t);
-}
-
-json_t *present_attempts_json(const struct rows_attempt *attempts, int count)
-{
-	json_t *list = json_array();
-
-	for (int i = 0; i < count; i++) {
-		const struct rows_attempt *a = &attempts[i];
-
-		json_array_append_new(list,
-				      json_pack("{s:o, s:o, s:o, s:b, s:o, s:o}", "at",
-						text(a->at), "relay", text(a->relay_name),
-						"verdict", text(a->verdict), "charged",
-						a->is_charged, "latency_ms",
-						a->latency_ms < 0
-							? json_null()
-							: json_integer(a->latency_ms),
-						"reason", text(a->reason)));
-	}
-	return list;
 }
 
 void present_line(json_t *object)

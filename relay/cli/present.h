@@ -5,17 +5,13 @@
 
 #include "store/rows.h"
 
-/* How rows of message_log look, to people and to programs. */
+/* How rows of message_log look to people; to programs, see monitor/rows_json.h. */
 
 /* Prints them as a table. */
 void present_rows(const struct rows_entry *rows, int count);
 
-/* All columns but the body; the caller owns it. */
-json_t *present_json(const struct rows_entry *row);
-
 /* What happened to a row at each attempt. */
 void present_attempts(const struct rows_attempt *attempts, int count);
-json_t *present_attempts_json(const struct rows_attempt *attempts, int count);
 
 /* Prints it on a line of its own, and frees it. */
 void present_line(json_t *object);

@@ -7,7 +7,7 @@
 #include "base/stop.h"
 #include "base/tls.h"
 #include "monitor/alerter.h"
-#include "monitor/http.h"
+#include "monitor/listen.h"
 #include "store/pg.h"
 
 /* The drivers as the configuration wants to see them. Built once; the process owns it. */
@@ -41,8 +41,13 @@ static int check_others(const struct config *c, struct error *err)
 		return error_wrap(err, "database.url");
 	if (tls_check(tls, err) < 0)
 		return error_wrap(err, "database.tls");
-	if (http_check_listen(c->http.listen, err) < 0)
+	if (listen_check(c->http.listen, err) < 0)
 		return error_wrap(err, "http.listen");
+	if (c->http.console == CONSOLE_ON && !c->http.token.text &&
+	    !listen_is_off(c->http.listen) && !listen_is_loopback(c->http.listen))
+		return error_set(err, ERROR_CONFIG,
+				 "http.console: on an address beyond loopback it wants "
+				 "http.token_file");
 	return alerter_check(&c->alerts, err);
 }
 

@@ -7,7 +7,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "cli/human.h"
+#include "base/human.h"
 
 #define CUT_MIN 12 /* columns that a cut cell keeps at least */
 

@@ -45,6 +45,7 @@
 static const char *const pooling_names[] = {"none", "transaction", NULL};
 static const char *const wake_names[] = {"doorbell", "poll", NULL};
 static const char *const on_sent_names[] = {"mark", "delete", NULL};
+static const char *const console_names[] = {"loopback", "on", "off", NULL};
 static const char *const alerts_format_names[] = {"generic", "slack", "alertmanager",
 						  NULL};
 static const char *const level_names[] = {"debug", "info", "warn", "error", NULL};
@@ -120,7 +121,9 @@ static const struct option options[] = {
 	STRING("http.listen", http.listen, "127.0.0.1:9753", 1, 64, 0,
 	       "where to serve health and metrics"),
 	STRING("http.token_file", http.token, NULL, 1, 0, OPTION_FILE,
-	       "file whose first line is the bearer token for metrics"),
+	       "file whose first line is the bearer token for metrics and console"),
+	CHOICE("http.console", http.console, "loopback", console_names,
+	       "where the console is served: on loopback only, on any address, or not"),
 
 	STRING("alerts.webhook.url", alerts.webhook.url, NULL, 1, 4096,
 	       OPTION_URL | OPTION_SECRET, "where alerts are sent to; unset: nowhere"),

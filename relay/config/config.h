@@ -22,6 +22,8 @@ enum database_pooling { POOLING_NONE, POOLING_TRANSACTION };
 enum relay_wake { WAKE_DOORBELL, WAKE_POLL };
 enum relay_on_sent { ON_SENT_MARK, ON_SENT_DELETE };
 
+enum http_console { CONSOLE_LOOPBACK, CONSOLE_ON, CONSOLE_OFF };
+
 enum alerts_format { ALERTS_GENERIC, ALERTS_SLACK, ALERTS_ALERTMANAGER };
 
 struct config_database {
@@ -70,6 +72,7 @@ struct config_retention {
 struct config_http {
 	char *listen; /* "127.0.0.1:9753" or "off" */
 	struct secret_file token;
+	int console; /* enum http_console */
 };
 
 struct config_webhook {

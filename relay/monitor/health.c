@@ -1,7 +1,5 @@
 #include "health.h"
 
-#include <jansson.h>
-
 bool health_is_live(const struct status *s, int64_t now_ms)
 {
 	return now_ms - s->at_ms <= HEALTH_LIVE_MS;
@@ -64,11 +62,10 @@ static json_t *find_reasons(const struct status *s, int64_t now_ms)
 	return reasons;
 }
 
-char *health_ready(const struct status *s, int64_t now_ms, bool *is_ready)
+json_t *health_describe(const struct status *s, int64_t now_ms, bool *is_ready)
 {
 	json_t *o = json_object();
 	json_t *reasons = find_reasons(s, now_ms);
-	char *text;
 
 	*is_ready = json_array_size(reasons) == 0;
 	json_object_set_new(o, "ready", json_boolean(*is_ready));
@@ -80,7 +77,14 @@ char *health_ready(const struct status *s, int64_t now_ms, bool *is_ready)
 					       : json_null());
 	json_object_set_new(o, "rows_in_hand", json_integer(s->rows_in_hand));
 	json_object_set_new(o, "parked", describe_parked(s, now_ms));
-	text = json_dumps(o, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+	return o;
+}
+
+char *health_ready(const struct status *s, int64_t now_ms, bool *is_ready)
+{
+	json_t *o = health_describe(s, now_ms, is_ready);
+	char *text = json_dumps(o, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+
 	json_decref(o);
 	return text;
 }

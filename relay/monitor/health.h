@@ -1,6 +1,7 @@
 #ifndef MONITOR_HEALTH_H
 #define MONITOR_HEALTH_H
 
+#include <jansson.h>
 #include <stdbool.h>
 
 #include "engine/status.h"
@@ -21,7 +22,10 @@
 
 bool health_is_live(const struct status *s, int64_t now_ms);
 
-/* JSON for a person or a program, with the reasons when it is not; the caller frees it. */
+/* How the relay is, with the reasons when it is not ready; the caller owns it. */
+json_t *health_describe(const struct status *s, int64_t now_ms, bool *is_ready);
+
+/* The same as text, for a person or a program; the caller frees it. */
 char *health_ready(const struct status *s, int64_t now_ms, bool *is_ready);
 
 #endif

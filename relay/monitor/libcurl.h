@@ -9,7 +9,7 @@
 
 /*
  * libcurl, loaded when it is first asked for: a relay without alerts should not carry it and the
- * eight others that it brings (1.3 MiB resident with those of Debian 12).
+ * eight libraries that it brings (1.3 MiB resident with those of Debian 12).
  */
 
 #define LIBCURL_FUNCTIONS(X)   \

@@ -161,3 +161,8 @@ void overview_release(struct overview *v)
 	v->relays = NULL;
 	v->claims = NULL;
 }
+
+double overview_rate(const struct overview_flow *f)
+{
+	return (double)f->rows * 1000 / (double)(f->over_ms > 0 ? f->over_ms : 1);
+}

@@ -59,6 +59,9 @@ struct overview {
 int overview_read(struct operate *o, struct overview *out, struct error *err);
 void overview_release(struct overview *v);
 
+/* Rows a second. */
+double overview_rate(const struct overview_flow *f);
+
 /* What overview_read() makes of its counts. Pure; see overview.c. */
 struct overview_tally {
 	int64_t due, scheduled, failed, all;    /* counted, at most OVERVIEW_EXACT + 1 */

@@ -12,34 +12,9 @@ import subprocess
 import pytest
 
 from harness import DEAD, free_port, merge, wait_until
+from harness.client import Client
 
 MIB = 1 << 20
-
-
-class Client:
-    def __init__(self, port):
-        self.port = port
-
-    def request(self, path, method="GET", headers={}, body=None):
-        """(status, headers, body)"""
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, 10)) as c:
-            c.request(method, path, body, headers)
-            response = c.getresponse()
-            return response.status, response.headers, response.read().decode()
-
-    def get(self, path):
-        return self.request(path)[2]
-
-    def status(self, path):
-        return self.request(path)[0]
-
-    def ready(self):
-        return json.loads(self.get("/readyz"))
-
-    def metrics(self):
-        """{'name{labels}': value}"""
-        lines = [line for line in self.get("/metrics").splitlines() if not line.startswith("#")]
-        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ import urllib.request
 
 import pytest
 
-from harness import merge, run, wait_until
+from harness import free_port, merge, run, wait_until
+from harness.client import Client
 from harness.program import PROGRAM, ROOT
 from harness.webhook import SECRET, Webhook, alerts_config
 
@@ -140,6 +141,25 @@ def compare(shop, line, wanted):
 
     wait_until(is_like_it, timeout=10 if command == "status" else 0, what=lambda:
                f"$ {line}\n{text}\nREADME.md has, figures aside:\n" + "\n".join(wanted))
+
+
+def test_the_console_answers_what_the_readme_says(database, relay, tmp_path):
+    text = (ROOT / "README.md").read_text()
+    ((query, example),) = re.findall(r"'localhost:9753/api/([^']*)'\n    (\{.*\})\n", text)
+    (tmp_path / "token").write_text("secret\n")
+    client = Client(free_port(), {"Authorization": "Bearer secret"})
+    relay.configure(merge(relay.config, {"http": {
+        "listen": f"127.0.0.1:{client.port}", "token_file": str(tmp_path / "token")}}))
+    database.query("""
+        INSERT INTO message_log (message_id, exchange, routing_key, payload, status, try_count, last_error)
+        SELECT 'order-' || n, 'invoices', 'invoice.created', '{"order": 1004}', 'failed', 3,
+               'returned: 312 NO_ROUTE' FROM generate_series(1003, 1004) n""")
+    relay.start()
+    wait_until(lambda: relay.events("serving health and metrics"))
+    status, answer = client.ask(query)
+    assert status == 200 and shape(answer) == shape(json.loads(example))
+    assert list(answer["rows"][0]) == list(json.loads(example)["rows"][0])
+    relay.stop()
 
 
 @pytest.mark.parametrize("expected, lines, is_match", [

@@ -1,10 +1,10 @@
-/* relay/cli/human: what people read and write. */
+/* relay/base/human: what people read and write. */
 #include "unit/unit.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/human.h"
+#include "base/human.h"
 
 static char out[HUMAN_MAX];
 

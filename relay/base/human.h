@@ -1,5 +1,5 @@
-#ifndef CLI_HUMAN_H
-#define CLI_HUMAN_H
+#ifndef BASE_HUMAN_H
+#define BASE_HUMAN_H
 
 #include <jansson.h>
 #include <stddef.h>
@@ -8,7 +8,7 @@
 #include "base/buffer.h"
 
 /*
- * How commands show things to people, and read them. Pure.
+ * How things are shown to people, on a terminal or in JSON, and read from them. Pure.
  *
  * What stands in a row is somebody else's text: a terminal must not obey it. human_escape()
  * shows control characters, text that changes the direction of writing and bytes that are no
