@@ -1,12 +1,12 @@
 #include "alerter.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buffer.h"
 #include "base/clock.h"
+#include "base/thread.h"
 #include "base/tls.h"
 #include "monitor/alert_format.h"
 #include "monitor/alerts.h"
@@ -205,19 +205,6 @@ static int open_webhook(const struct config_webhook *c, struct webhook_counts *c
 		out, err);
 }
 
-/* Signals are for the relay's thread. */
-static int start_thread(struct alerter *a)
-{
-	sigset_t all, before;
-	int result;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	result = pthread_create(&a->thread, NULL, run, a);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return result;
-}
-
 int alerter_start(const struct config *c, struct status_board *board,
 		  struct upkeep_board *upkeep, struct webhook_counts *counts,
 		  struct alerter **out, struct error *err)
@@ -240,7 +227,7 @@ int alerter_start(const struct config *c, struct status_board *board,
 		release(a);
 		return -1;
 	}
-	if (start_thread(a) == 0) {
+	if (thread_start(&a->thread, run, a) == 0) {
 		*out = a;
 		return 0;
 	}

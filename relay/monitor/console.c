@@ -2,13 +2,13 @@
 
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/thread.h"
 
 #define CLOSED "the console ends, or begins anew: try again"
 
@@ -164,19 +164,6 @@ struct console *console_new(void)
 	return c;
 }
 
-/* Signals are for the relay's thread. */
-static int start_thread(struct console *c)
-{
-	sigset_t all, before;
-	int rc;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = pthread_create(&c->thread, NULL, work, c);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return rc == 0 ? 0 : -1;
-}
-
 void console_start(struct console *c, const struct operate_settings *database)
 {
 	c->settings = *database;
@@ -185,7 +172,7 @@ void console_start(struct console *c, const struct operate_settings *database)
 			? database->statement_timeout_ms
 			: CONSOLE_STATEMENT_MS;
 	c->settings.stop_fd = &c->stop_fd;
-	if (c->stop_fd < 0 || c->asked_fd < 0 || start_thread(c) < 0) {
+	if (c->stop_fd < 0 || c->asked_fd < 0 || thread_start(&c->thread, work, c) < 0) {
 		log_error("no console: there can be no thread");
 		return;
 	}

@@ -2,7 +2,6 @@
 
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -10,6 +9,7 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "store/retention.h"
 
 /* After a failure. The relay says itself, and at once, when its database is away. */
@@ -228,19 +228,6 @@ static void *work(void *context)
 
 /* --- life --- */
 
-/* Signals are for the relay's thread. */
-static int start_thread(struct upkeep *u)
-{
-	sigset_t all, before;
-	int rc;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = pthread_create(&u->thread, NULL, work, u);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return rc == 0 ? 0 : -1;
-}
-
 struct upkeep *upkeep_start(const struct upkeep_settings *settings)
 {
 	struct upkeep *u = xcalloc(1, sizeof(*u));
@@ -248,7 +235,7 @@ struct upkeep *upkeep_start(const struct upkeep_settings *settings)
 	u->settings = *settings;
 	u->walk.is_done = true;
 	u->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (u->stop_fd >= 0 && start_thread(u) == 0)
+	if (u->stop_fd >= 0 && thread_start(&u->thread, work, u) == 0)
 		return u;
 	log_error("no upkeep: there can be no thread");
 	if (u->stop_fd >= 0)
