@@ -146,6 +146,15 @@ def compare(shop, line, wanted):
                f"$ {line}\n{text}\nREADME.md has, figures aside:\n" + "\n".join(wanted))
 
 
+def test_the_readme_has_the_newest_schema():
+    text = (ROOT / "README.md").read_text()
+    newest = sorted((ROOT / "schema").glob("[0-9]*.sql"))[-1].stem
+    number, name = newest.split("_", 1)
+    assert re.findall(r"applied (\d+) (\w+)", text)[-1] == (number, name)
+    versions = re.findall(r"(?:schema public is at version|schema version) +(\d+)", text)
+    assert len(versions) >= 2 and set(versions) == {str(int(number))}
+
+
 def test_the_console_answers_what_the_readme_says(database, relay, tmp_path):
     text = (ROOT / "README.md").read_text()
     ((query, example),) = re.findall(r"'localhost:9753/api/([^']*)'\n    (\{.*\})\n", text)
