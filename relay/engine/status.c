@@ -13,8 +13,14 @@ struct status_board {
 struct status_board *status_board_new(void)
 {
 	struct status_board *board = xcalloc(1, sizeof(*board));
+	int64_t now_ms = clock_ms();
 
 	pthread_mutex_init(&board->lock, NULL);
+	board->status = (struct status){.at_ms = now_ms,
+					.database.since_ms = now_ms,
+					.broker.since_ms = now_ms,
+					.progress_at_ms = now_ms,
+					.oldest_due_ms = CLOCK_NEVER};
 	counts_init(&board->status.counts);
 	return board;
 }

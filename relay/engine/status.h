@@ -30,7 +30,7 @@ struct status_parked {
 };
 
 struct status {
-	int64_t at_ms;  /* 0: nothing was put up yet */
+	int64_t at_ms;
 	bool is_ending; /* stopping or reloading: it closes both sides itself */
 	struct status_side database, broker;
 	char block_reason[128]; /* why the broker takes no messages; "" when it does */
@@ -49,6 +49,7 @@ struct status {
 
 struct status_board;
 
+/* Until something is put up, both sides are down since now, and nothing is in hand. */
 struct status_board *status_board_new(void);
 void status_board_free(struct status_board *board); /* NULL is legal */
 
@@ -58,7 +59,7 @@ bool status_put(struct status_board *board, const struct status *status);
 /* For the last one, which must not be left out: waits for that copy. */
 void status_put_last(struct status_board *board, const struct status *status);
 
-/* Copies the last one; at_ms is 0 before the first. */
+/* Copies the last one. */
 void status_get(struct status_board *board, struct status *out);
 
 #endif

@@ -218,8 +218,6 @@ static bool has_news(const struct alerts *a, int64_t now_ms)
 void alerts_look(struct alerts *a, const struct status *s, int64_t overdue_since_ms,
 		 int64_t now_ms)
 {
-	if (s->at_ms == 0)
-		return; /* nothing was put up yet */
 	observe_failed(a, s, now_ms);
 	if (!s->is_ending) {
 		observe_due(a, s, overdue_since_ms, now_ms);

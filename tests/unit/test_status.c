@@ -20,10 +20,15 @@ static void teardown(void)
 	status_board_free(board);
 }
 
-START_TEST(a_new_board_is_empty)
+START_TEST(on_a_new_board_both_sides_are_down_since_now_and_nothing_is_in_hand)
 {
 	status_get(board, &out);
-	ck_assert_int_eq(out.at_ms, 0);
+	ck_assert_int_gt(out.at_ms, 0);
+	ck_assert(!out.database.is_up && !out.broker.is_up);
+	ck_assert_int_eq(out.database.since_ms, out.at_ms);
+	ck_assert_int_eq(out.broker.since_ms, out.at_ms);
+	ck_assert_int_eq(out.progress_at_ms, out.at_ms);
+	ck_assert_int_eq(out.oldest_due_ms, CLOCK_NEVER);
 	ck_assert_uint_gt(out.counts.confirm_ms.bound_count, 0);
 }
 END_TEST
@@ -61,6 +66,7 @@ START_TEST(a_reader_sees_one_status_whole)
 	pthread_t writer;
 	int64_t before = 0;
 
+	status_put_last(board, &(struct status){0});
 	pthread_create(&writer, NULL, write_pairs, NULL);
 	for (int i = 0; i < unit_rounds(5000); i++) {
 		status_get(board, &out);
@@ -85,7 +91,8 @@ Suite *unit_suite(void)
 	TCase *tc = tcase_create("status");
 
 	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_test(tc, a_new_board_is_empty);
+	tcase_add_test(
+		tc, on_a_new_board_both_sides_are_down_since_now_and_nothing_is_in_hand);
 	tcase_add_test(tc, what_was_put_up_last_is_read);
 	tcase_add_test(tc, a_reader_sees_one_status_whole);
 	tcase_add_test(tc, freeing_no_board_is_legal);
