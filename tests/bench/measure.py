@@ -91,6 +91,10 @@ class Process:
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors)
         self.pid = self._process.pid
 
+    def has_ended(self):
+        """Without taking its Usage, which is wait()'s."""
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
+
     def wait(self, timeout=3600):
         """For its end, in good order; returns its Usage. What it printed is in self.output."""
         killer = threading.Timer(timeout, self._process.kill)
@@ -321,7 +325,7 @@ class Relay:
         self._bench = bench
         self._wrapper = list(wrapper)
         config = {"database": {"url": bench.database_url}, "broker": {"urls": [bench.amqp_url]},
-                  "relay": {}, "http": {"listen": "off"}, "log": {"level": "warn"}}
+                  "relay": {}, "http": {"listen": "off"}, "log": {"level": "warn"}, "retention": {}}
         for section, keys in sections.items():
             config[section] = {**config[section], **keys}
         self.file = bench.folder / f"relay{Relay._count}.yaml"
@@ -330,6 +334,9 @@ class Relay:
     def _process(self, *arguments):
         return Process([*self._wrapper, PROGRAM, "run", "-c", self.file, *arguments], {},
                        self.file.with_suffix(".log"))
+
+    def start(self):
+        return self._process()
 
     def start_until_empty(self):
         return self._process("--until-empty")

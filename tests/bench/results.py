@@ -31,6 +31,8 @@ REACH = {
     "horizon": ("vacuum horizon pinned, under load", "≥ 0.9 ×", lambda x: x >= 0.9),
     "idle_statements": ("idle, statements a second", "≤ 1", lambda x: x <= 1),
     "idle_cpu": ("idle, CPU", "< 0.2 %", lambda x: x < 0.2),
+    "requeue": ("relay while 1 M failed rows are requeued", "≥ 0.9 ×", lambda x: x >= 0.9),
+    "retention": ("relay while rows sent long ago are deleted", "≥ 0.95 ×", lambda x: x >= 0.95),
     "inserts": ("doorbell's cost to inserts", "≤ 5 %", lambda x: x <= 5),
 }
 

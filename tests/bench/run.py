@@ -19,7 +19,7 @@ import results
 from measure import ROOT, Bench, say
 
 NAMES = ("backlog", "bodies", "latency", "database", "inserts", "relay_cost", "idle", "growth",
-         "horizon", "relays", "outage")
+         "horizon", "relays", "outage", "requeue", "retention")
 
 
 def size():

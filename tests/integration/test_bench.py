@@ -78,5 +78,15 @@ def test_larger_tables_and_bodies_and_several_relays_are_measured(run, tmp_path)
             {"rows": [row[:5] for row in table["rows"]]}]}))
 
 
+def test_what_goes_on_beside_a_relay_is_measured(run, tmp_path):
+    run("requeue", "retention")
+    found = sections(tmp_path)
+    (requeue,) = found["requeue"]["tables"][0]["rows"]
+    assert all(cell["median"] > 0 for cell in requeue)
+    kept, deleted = found["retention"]["tables"][0]["rows"]
+    assert kept[3]["median"] == 0 < deleted[3]["median"] + deleted[6]["median"]
+    assert kept[1]["median"] > 0 < deleted[1]["median"] and deleted[4]["median"] > 0
+
+
 def test_an_unknown_measurement_is_refused(run):
     assert "there are backlog, " in run("backlogs", check=1)

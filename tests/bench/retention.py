@@ -1,0 +1,53 @@
+"""What the deletion of rows that were sent long ago takes from a busy relay."""
+
+from beside import BusyRelay, fill, latency
+from measure import interleaved, ratios, spread
+
+TITLE = "Retention beside the work"
+NOTE = ("The table has rows that were sent long ago. One relay keeps them (`retention.sent: 0s`), the "
+        "other deletes them (`1h`) while it works off a backlog that does not end, and then while 500 "
+        "rows a second come in (a quorum queue; milliseconds from commit to consumer). They take turns, "
+        "on tables that are filled anew.")
+
+WAYS = {"kept": {"sent": "0s"}, "deleted": {"sent": "1h"}}
+
+
+def once(bench, retention, old, backlog, seconds):
+    bench.query("TRUNCATE message_log, message_log_attempt")
+    busy = BusyRelay(bench, retention=retention)
+    with bench.queue("classic") as queue, bench.queue("quorum") as fresh:
+        fill(bench, queue, old, "sent", "1 d")
+        fill(bench, queue, backlog, "sending")
+        bench.settled()
+        with busy.running():
+            rate = busy.rate(seconds)
+            bench.query("UPDATE message_log SET status = 'sent' WHERE status = 'sending'")
+            deleted = busy.metric("retention_rows_deleted_total")
+            p50, p99 = latency(bench, fresh, 500, max(round(seconds), 1))
+            deleted_later = busy.metric("retention_rows_deleted_total") - deleted
+            left = old - deleted - deleted_later
+    assert left > 0, "all was deleted before the measurement ended: too few rows"
+    return {"rate": rate, "p50": p50, "p99": p99, "deleted": deleted / seconds,
+            "deleted later": deleted_later / seconds}
+
+
+def run(bench):
+    old = bench.rows(50_000, 600_000)
+    backlog = bench.rows(20_000, 400_000)
+    seconds = bench.pick(0.3, 8)
+    found = interleaved(bench.repeats, {
+        way: lambda retention=retention: once(bench, retention, old, backlog, seconds)
+        for way, retention in WAYS.items()})
+
+    def values(way, name):
+        return [one[name] for one in found[way]]
+
+    def line(way):
+        return (way, spread(values(way, "rate")), spread(ratios(values(way, "rate"), values("kept", "rate"))),
+                *(spread(values(way, name)) for name in ("deleted", "p50", "p99", "deleted later")))
+
+    columns = ("rows sent long ago", "messages/s", "× kept", "deleted/s meanwhile", "p50 at 500/s",
+               "p99 at 500/s", "deleted/s then")
+    return {"settings": f"{old:,} old rows, a backlog of {backlog:,}, {bench.repeats} turns",
+            "reach": {"retention": line("deleted")[2]},
+            "tables": [{"columns": columns, "rows": [line(way) for way in WAYS]}]}
