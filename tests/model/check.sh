@@ -40,6 +40,9 @@ fails liveness claim CRASHES=1 NO_ADOPTION
 holds safety   claim LOSSES=1 STRICT
 holds safety   claim CRASHES=1 STRICT
 fails safety   claim LOSSES=2 STRICT EAGER
+holds safety   claim OUTAGES=1 STRICT
+holds liveness claim OUTAGES=1 MAX_ATTEMPTS=1
+fails safety   claim OUTAGES=1 STRICT UNWATCHED
 END
 }
 

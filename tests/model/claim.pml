@@ -23,7 +23,10 @@
  * charged), NO_ADOPTION.
  *
  * STRICT: a row is charged for a relay's death only if the relay did die. That goes wrong where a
- * claim is adopted as soon as its owner's session lock is free, even if it names a row (EAGER).
+ * claim is adopted as soon as its owner's session lock is free, even if it names a row (EAGER), and
+ * where, after an outage of the database that outlasted all leases, whoever is back first adopts
+ * such a claim (UNWATCHED) instead of watching for a lease (turns_has_watched): by then every relay
+ * that lives is back and has its claims again.
  */
 #ifndef ROWS
 #define ROWS 1
@@ -37,6 +40,9 @@
 #ifndef EXPIRIES /* leases that run out though their relay lives */
 #define EXPIRIES 0
 #endif
+#ifndef OUTAGES /* of the database, for longer than a lease */
+#define OUTAGES 0
+#endif
 #ifndef BREAKS /* connections to the broker */
 #define BREAKS 0
 #endif
@@ -44,7 +50,7 @@
 #define MAX_ATTEMPTS 2
 #endif
 #define RELAYS       2
-#define SESSIONS     (RELAYS + CRASHES + LOSSES + 1) /* counted from 1 */
+#define SESSIONS     (RELAYS + CRASHES + LOSSES + (RELAYS + 1) * OUTAGES + 1) /* counted from 1 */
 #define CLAIMS       8
 #define NOTHING      0
 
@@ -79,6 +85,17 @@ byte claim_lock;
 byte last_session;
 bool alive[SESSIONS]; /* its advisory lock is held */
 
+/* What a relay sent is answered, and a transaction commits, before an outage or never. */
+#if OUTAGES
+#define IS_UP !is_away
+bool is_away;
+byte noticed, backends; /* relays that know it; backends that have not ended */
+byte back;              /* relays that have taken over, as bits */
+bool watched[SESSIONS]; /* for a lease */
+#else
+#define IS_UP true
+#endif
+
 /* What a session was sent, and its answer. */
 typedef turn_of {
 	mtype what;
@@ -100,7 +117,7 @@ turn_of turn[SESSIONS];
 bool acked[ROWS];
 byte blame[ROWS]; /* events that the rules charge for */
 byte owner[ROWS]; /* session that claimed, adopted or retook it last */
-byte crashes, losses, expiries, breaks;
+byte crashes, losses, expiries, outages, breaks;
 
 inline settle_row(r, s)
 {
@@ -128,9 +145,14 @@ inline settle_row(r, s)
 #else
 #define IS_OPEN_TO_ALL(c) (claim[c].publishing == 0)
 #endif
+#if OUTAGES && !defined(UNWATCHED)
+#define WITH_NAMED(s) watched[s]
+#else
+#define WITH_NAMED(s) true
+#endif
 /* A row lock of another transaction is skipped. */
 #define IS_DEAD(c, s) (claim[c].relay_id != NOTHING && claim[c].relay_id != s && \
-	claim[c].locked == NOTHING && \
+	claim[c].locked == NOTHING && (claim[c].publishing == 0 || WITH_NAMED(s)) && \
 	(claim[c].expired || \
 	HAS_SESSION_LOCK && IS_OPEN_TO_ALL(c) && !alive[claim[c].relay_id]))
 #define IS_FORMER(c, s) (claim[c].relay_id && turn[s].former & (1 << claim[c].relay_id))
@@ -225,7 +247,7 @@ COMMIT:
 		atomic {
 			if
 			:: turn[s].detached -> mine = false; ids = 0; found = 0; turn[s].what = 0 /* ROLLBACK */
-			:: skip
+			:: IS_UP
 			fi;
 			if
 			:: mine ->
@@ -344,6 +366,9 @@ SQL_FETCH:
 	od;
 	atomic {
 		alive[s] = false;
+#if OUTAGES
+		backends--;
+#endif
 		turn[s].renew = 0; turn[s].settle = 0; turn[s].name = 0; turn[s].keep = 0;
 		turn[s].known = 0; turn[s].former = 0; turn[s].settled = 0; turn[s].retaken = 0;
 		turn[s].renewed = 0; turn[s].claimed = 0; turn[s].fetched = 0; turn[s].detached = 0;
@@ -429,37 +454,57 @@ inline publish(n)
 #define IS_BLAMED(n) (named == n + 1)
 #endif
 
-proctype relay()
+inline open_session()
+{
+	last_session++;
+	s = last_session;
+	assert(s < SESSIONS);
+	alive[s] = true; /* SQL_LOCK_SELF */
+#if OUTAGES
+	backends++;
+#endif
+	run backend(s);
+	turn[s].known = batch;
+	turn[s].former = former;
+	former = former | (1 << s);
+	opens = true; has_turn = true;
+	send_turn(TAKE_OVER)
+}
+
+proctype relay(byte me)
 {
 	byte s, former, batch, named, r, want;
 	bool is_adopted, is_lost, has_turn, opens;
+#if OUTAGES
+	bool is_counted;
+#endif
 	mtype state[ROWS] = ABSENT, fate[ROWS];
 	bool charge[ROWS];
 	byte tries_seen[ROWS];
 
 turns_open:
-	atomic {
-		last_session++;
-		s = last_session;
-		assert(s < SESSIONS);
-		alive[s] = true; /* SQL_LOCK_SELF */
-		run backend(s);
-		turn[s].known = batch;
-		turn[s].former = former;
-		former = former | (1 << s);
-		opens = true; has_turn = true;
-		send_turn(TAKE_OVER)
-	};
+#if OUTAGES
+	atomic { back = back & ~(1 << me); is_counted = false };
+	do
+	:: atomic { is_away && !is_counted -> noticed++; is_counted = true }
+	:: atomic { IS_UP -> open_session(); break }
+	od;
+#else
+	atomic { open_session() };
+#endif
 
 loop:
 	do
 	/* the answer */
-	:: atomic { has_turn && !turn[s].what ->
+	:: atomic { has_turn && !turn[s].what && IS_UP ->
 		has_turn = false;
 		if
 		:: opens ->
 			opens = false;
 			former = 1 << s;
+#if OUTAGES
+			back = back | (1 << me);
+#endif
 			if
 			:: batch && !turn[s].retaken -> turns_give_up_batch()
 			:: else
@@ -511,13 +556,13 @@ take_claimed:
 		want = 0
 	}
 	/* turns_begin, with nothing in hand. Idle turns are doorbell.pml's business. */
-	:: atomic { !has_turn && !batch && IS_ANY_DUE -> want = CLAIM; has_turn = true; send_turn(CLAIM) }
+	:: atomic { IS_UP && !has_turn && !batch && IS_ANY_DUE -> want = CLAIM; has_turn = true; send_turn(CLAIM) }
 #ifndef NO_ADOPTION
-	:: atomic { !has_turn && !batch && IS_ANY_DEAD(s) ->
+	:: atomic { IS_UP && !has_turn && !batch && IS_ANY_DEAD(s) ->
 		want = ADOPT; has_turn = true; send_turn(ADOPT) }
 #endif
 	/* turns_begin: settle, and look for more in the same transaction or not */
-	:: atomic { !has_turn && batch && !IS_ANY_OPEN ->
+	:: atomic { IS_UP && !has_turn && batch && !IS_ANY_OPEN ->
 		turn[s].settle = batch;
 		has_turn = true;
 		if
@@ -527,17 +572,17 @@ take_claimed:
 		send_turn(want)
 	}
 	/* sender_unnamed: a row that stands alone is named first, and that settles those before it */
-	:: atomic { !has_turn && is_adopted && !is_lost && state[0] == WAITING && named != 1 ->
+	:: atomic { IS_UP && !has_turn && is_adopted && !is_lost && state[0] == WAITING && named != 1 ->
 		turn[s].settle = batch; turn[s].keep = true; turn[s].name = 1;
 		has_turn = true; want = SETTLE; send_turn(want)
 	}
 #if ROWS > 1
-	:: atomic { !has_turn && is_adopted && !is_lost && !IS_OPEN(0) && state[1] == WAITING && named != 2 ->
+	:: atomic { IS_UP && !has_turn && is_adopted && !is_lost && !IS_OPEN(0) && state[1] == WAITING && named != 2 ->
 		turn[s].settle = batch; turn[s].keep = true; turn[s].name = 2;
 		has_turn = true; want = SETTLE; send_turn(want)
 	}
 #endif
-	:: atomic { !has_turn && batch && IS_ANY_OPEN && !is_lost && claim[batch].expired ->
+	:: atomic { IS_UP && !has_turn && batch && IS_ANY_OPEN && !is_lost && claim[batch].expired ->
 		turn[s].renew = true; has_turn = true; want = SETTLE; send_turn(want)
 	}
 	/* sender_publish */
@@ -557,12 +602,20 @@ take_claimed:
 		has_turn = false; opens = false; want = 0;
 		goto turns_open
 	}
+#if OUTAGES
+	:: atomic { is_away ->
+		has_turn = false; opens = false; want = 0;
+		goto turns_open
+	}
+#endif
 	:: atomic { crashes < CRASHES ->
 		crashes++;
 #ifdef STRICT
 		if
-		:: is_adopted && claim[batch].relay_id == s && claim[batch].publishing ->
+		:: is_adopted && claim[batch].publishing && (claim[batch].relay_id == s ||
+		   former & (1 << claim[batch].relay_id)) ->
 			blame[claim[batch].publishing - 1]++
+		:: turn[s].what && turn[s].name -> blame[turn[s].name - 1]++ /* or is about to */
 		:: else
 		fi;
 #endif
@@ -619,6 +672,43 @@ end:
 	od
 }
 
+#if OUTAGES
+/* No relay can renew anything meanwhile, and both open new sessions behind it. */
+active proctype outage()
+{
+	byte c;
+
+end:
+	do
+	:: atomic { outages < OUTAGES && (claim[1].publishing || claim[2].publishing) ->
+		outages++;
+		is_away = true;
+		for (c : 1 .. last_session) {
+			turn[c].detached = alive[c]
+		}
+		c = 0
+	}
+	:: atomic { is_away && noticed == RELAYS && backends == 0 ->
+		for (c : 1 .. last_claim) {
+			if
+			:: claim[c].relay_id -> claim[c].expired = true
+			:: else
+			fi
+		}
+		c = 0; noticed = 0;
+		is_away = false
+	}
+	/* A lease is longer than a relay that lives takes to come back. */
+	:: atomic { IS_UP && back == 3 && last_session && alive[last_session] && !watched[last_session] ->
+		watched[last_session] = true
+	}
+	:: atomic { IS_UP && back == 3 && last_session > 1 && alive[last_session - 1] && !watched[last_session - 1] ->
+		watched[last_session - 1] = true
+	}
+	od
+}
+#endif
+
 #if EXPIRIES
 /* A relay that is too slow for its lease. */
 active proctype slowness()
@@ -642,8 +732,16 @@ end:
 
 init {
 	atomic {
-		run relay();
-		run relay()
+#if OUTAGES
+		/* What a relay left behind long ago: its adopter will name the rows in it. */
+		last_claim = 1;
+		claim[1].relay_id = SESSIONS - 1;
+		claim[1].ids = (1 << ROWS) - 1;
+		claim[1].expired = true;
+		claimed = claim[1].ids;
+#endif
+		run relay(0);
+		run relay(1)
 	}
 }
 
