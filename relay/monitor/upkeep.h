@@ -10,7 +10,7 @@
  * ago (store/retention.h). The relay never waits for it.
  *
  * The figures are read when somebody asked, at most every UPKEEP_FIGURES_MS: where nobody watches,
- * nothing is read. Retention works for a part of the time only, so that it takes a fifth of one
+ * nothing is read. Retention works for a part of the time only, so that it takes a twentieth of one
  * session of the database at most, and looks for work every UPKEEP_PASS_MS.
  *
  * Calling order: a board, upkeep_start() for it, upkeep_get() from any thread, upkeep_stop(), and
@@ -19,7 +19,7 @@
 
 #define UPKEEP_FIGURES_MS 15000
 #define UPKEEP_PASS_MS    60000
-#define UPKEEP_SHARE      5 /* one part work, the rest rest */
+#define UPKEEP_SHARE      20 /* one part work, the rest rest */
 
 struct upkeep_status {
 	int64_t read_at_ms; /* of clock_ms(), the figures; 0: none were read yet */

@@ -68,6 +68,11 @@ def fill(bench, queue, rows, status, age="0 s"):
                 [queue, psycopg2.Binary(os.urandom(256)), status, status, age, rows])
 
 
+def check_backlog(bench):
+    left = bench.query("SELECT id FROM message_log WHERE status = 'sending' LIMIT 1")
+    assert left, "the backlog came to an end: the relay had nothing to do for a while"
+
+
 def latency(bench, queue, rate, seconds):
     """p50 and p99 from commit to consumer, in milliseconds."""
     found = json.loads(bench.run("latency", queue, rate, seconds, 16, 256)[1])
