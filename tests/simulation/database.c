@@ -21,6 +21,9 @@
 #define LATE_MS      10000 /* LATE_COMMIT_US */
 #define RETIRED_MS   600000
 
+/* Rows at a time that are never confirmed. */
+#define SILENT_MAX 3
+
 struct claim {
 	int64_t claim_id;
 	int32_t relay_id;
@@ -275,18 +278,18 @@ static struct db_row *free_row(void)
 	return NULL;
 }
 
-static bool is_any_open(enum nature nature)
+static int count_open(enum nature nature)
 {
+	int count = 0;
+
 	for (int i = 0; i < ROWS_MAX; i++) {
 		const struct db_row *row = &database_rows[i];
 
-		if (row->is_used && row->status == SENDING && row->nature == nature)
-			return true;
+		count += row->is_used && row->status == SENDING && row->nature == nature;
 	}
-	return false;
+	return count;
 }
 
-/* One silent row at a time: several of them, in as many batches, stop a relay. */
 static enum nature some_nature(void)
 {
 	enum nature nature = (enum nature)sim_random(KILLS);
@@ -295,7 +298,7 @@ static enum nature some_nature(void)
 		return HEALTHY;
 	if (sim_chance(40))
 		return KILLS;
-	return nature == SILENT && is_any_open(SILENT) ? FICKLE : nature;
+	return nature == SILENT && count_open(SILENT) >= SILENT_MAX ? FICKLE : nature;
 }
 
 bool database_insert(int count, int64_t ahead_ms, int64_t end_ms, bool rolls_back,

@@ -15,9 +15,10 @@
  * row locks and the claim lock do not keep out. A session executes what it was sent even if its
  * client is gone, later, or stops anywhere in between, before or after a commit.
  *
- * Left out: parked destinations (each row has a destination of its own), relay.on_sent: delete, and
- * more than one row at a time that is never confirmed: as many of them as a relay holds batches
- * keep it from everything else, which is known.
+ * Left out: parked destinations (each row has a destination of its own). With relay.on_sent: delete
+ * the same would happen: to a relay a row that is gone is what one is that was sent. Few rows at a
+ * time are never confirmed: as many of them as a relay holds batches keep it from everything else,
+ * which is known.
  *
  * What it must never see ends the run, see sim_fail().
  */

@@ -22,7 +22,7 @@ struct task {
 	void (*run)(void *context);
 	void *argument;
 	int64_t due_ms;
-	bool has_ended, is_dead, is_stopped, has_signal;
+	bool has_ended, is_dead, is_stopped, wants_reload, has_signal;
 	bool ignores_pokes, is_poked;
 	int ends_in;
 	int64_t slow_ms, slow_until_ms;
@@ -235,6 +235,12 @@ void task_stop(struct task *t)
 	task_poke(t);
 }
 
+void task_reload(struct task *t)
+{
+	t->wants_reload = t->has_signal = true;
+	task_poke(t);
+}
+
 int64_t task_slow_ms(const struct task *t)
 {
 	return t->slow_ms;
@@ -276,7 +282,10 @@ bool stop_requested(void)
 
 bool stop_reload_requested(void)
 {
-	return false;
+	bool wants = task_current->wants_reload;
+
+	task_current->wants_reload = false;
+	return wants;
 }
 
 int stop_fd(void)

@@ -81,6 +81,9 @@ bool task_is_dead(const struct task *t);
 /* SIGTERM, as its base/stop.h shows it. */
 void task_stop(struct task *t);
 
+/* SIGHUP. */
+void task_reload(struct task *t);
+
 /* How long it was slower than it should be, all in all, and until when the last time. */
 int64_t task_slow_ms(const struct task *t);
 int64_t task_slow_until_ms(const struct task *t);

@@ -37,6 +37,7 @@ struct process {
 	bool has_ended;
 	int64_t start_at_ms;
 	int64_t stopped_ms;         /* asked to; 0: not */
+	int64_t reloads_ms;         /* took a new configuration over; 0: not */
 	int64_t ticked_ms, slow_ms; /* at the last tick */
 };
 
@@ -48,10 +49,15 @@ static uint64_t relay_starts, crashes;
 
 /* --- a relay's process --- */
 
+/* At times the new configuration is refused. */
 static bool reload(void *context)
 {
-	(void)context;
-	return false;
+	struct process *p = context;
+
+	if (sim_chance(4))
+		return false;
+	p->reloads_ms = clock_ms();
+	return true;
 }
 
 /* I8: nothing holds the loop up. */
@@ -97,7 +103,7 @@ static void start(struct process *p)
 	memset(&p->rabbit, 0, sizeof(p->rabbit));
 	p->rabbit.base.driver = &rabbit_driver;
 	p->has_ended = false;
-	p->stopped_ms = p->slow_ms = 0;
+	p->stopped_ms = p->reloads_ms = p->slow_ms = 0;
 	p->ticked_ms = clock_ms();
 	hooks[p - processes] =
 		(struct relay_hooks){.reload = reload, .tick = tick, .context = p};
@@ -123,13 +129,15 @@ static void resume(struct process *p)
 		crashes++;
 		bury(p, sim_chance(4) ? sim_random(60000) : sim_random(2000));
 	} else if (p->has_ended) {
-		int64_t took_ms = clock_ms() - p->stopped_ms;
+		int64_t asked_ms = p->stopped_ms ? p->stopped_ms : p->reloads_ms;
+		int64_t took_ms = clock_ms() - asked_ms;
 
-		sim_check(p->stopped_ms, "it ended by itself");
+		sim_check(asked_ms, "it ended by itself");
 		sim_check(took_ms <= p->config.relay.shutdown_timeout_ms + 5000 +
 					     task_slow_ms(p->task),
 			  "I8: it took %" PRId64 " ms to end", took_ms);
-		bury(p, sim_random(5000));
+		/* After a reload the next relay begins at once, with another configuration. */
+		bury(p, p->stopped_ms ? sim_random(5000) : 0);
 	}
 }
 
@@ -151,6 +159,14 @@ static void stop_one(void)
 		return;
 	p->stopped_ms = clock_ms();
 	task_stop(p->task);
+}
+
+static void reload_one(void)
+{
+	struct process *p = &processes[sim_random(relays)];
+
+	if (p->task)
+		task_reload(p->task);
 }
 
 static void break_broker(void)
@@ -247,6 +263,7 @@ static void change_weather(void)
 		restart_broker,     block_broker,    restart_database, database_break_one,
 		database_break_one, change_database, change_database,  change_broker,
 		change_broker,      change_speed,    lock_row,         mark_row,
+		reload_one,
 	};
 
 	faults[sim_random(sizeof(faults) / sizeof(faults[0]))]();
