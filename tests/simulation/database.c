@@ -20,6 +20,7 @@
 #define GRACE_MS     5000
 #define LATE_MS      10000 /* LATE_COMMIT_US */
 #define RETIRED_MS   600000
+#define SHARED       "shared"
 
 /* Rows at a time that are never confirmed. */
 #define SILENT_MAX 3
@@ -32,7 +33,7 @@ struct claim {
 	int count;
 	int64_t publishing_id;
 	int64_t lease_until_ms;
-	bool has_session_lock, is_adopted;
+	bool has_session_lock, is_adopted, is_probe;
 };
 
 /* A settlement as its parameters. */
@@ -51,6 +52,8 @@ struct request {
 	struct settlement settle[STORE_SETTLE_MAX + 1];
 	int settle_count; /* with the naming one */
 	bool names, renew, adopt, with_named, full_read, peek, sleep, release;
+	bool goes_around, probes, probe_newest; /* the shared destination */
+	int64_t probe_attempts;
 	int claim_limit;
 	uint32_t turn;
 	int64_t due_from_ms, due_from_id, claims_from;
@@ -109,6 +112,7 @@ struct writer {
 
 struct db_row database_rows[ROWS_MAX];
 struct database_faults database_faults;
+uint64_t database_probes;
 
 static const int64_t lease_ms = 30000; /* the same for all */
 
@@ -164,6 +168,15 @@ static bool is_claimed(int64_t id, int64_t from)
 			if (claims[i].ids[k] == id && claims[i].claim_id >= from)
 				return true;
 		}
+	}
+	return false;
+}
+
+bool database_is_probe(int64_t id)
+{
+	for (int i = 0; i < claim_count; i++) {
+		if (claims[i].is_probe && claims[i].ids[0] == id)
+			return true;
 	}
 	return false;
 }
@@ -316,11 +329,13 @@ bool database_insert(int count, int64_t ahead_ms, int64_t end_ms, bool rolls_bac
 			     .first_id = last_row_id + 1,
 			     .holds_bell = !bell_owner()};
 	w->rings = !w->holds_bell;
-	for (struct db_row *row; w->count < count && (row = free_row()); w->count++)
+	for (struct db_row *row; w->count < count && (row = free_row()); w->count++) {
 		*row = (struct db_row){.is_used = true,
 				       .id = ++last_row_id,
 				       .next_retry_ms = clock_ms() + ahead_ms,
 				       .nature = healthy ? HEALTHY : some_nature()};
+		row->is_shared = row->nature == HEALTHY && sim_chance(3);
+	}
 	return true;
 }
 
@@ -492,6 +507,11 @@ static void adopt(struct backend *b)
 	b->answer.publishing_id = c->publishing_id;
 }
 
+static bool is_left_out(const struct db_row *row, const struct request *r)
+{
+	return row->is_shared && r->goes_around;
+}
+
 static const struct db_row *next_due(const struct request *r, const struct claim *mine)
 {
 	const struct db_row *first = NULL;
@@ -501,7 +521,7 @@ static const struct db_row *next_due(const struct request *r, const struct claim
 		bool is_taken = false;
 
 		if (!is_due(row) || is_claimed(row->id, r->claims_from) ||
-		    is_before(row, r->due_from_ms, r->due_from_id))
+		    is_left_out(row, r) || is_before(row, r->due_from_ms, r->due_from_id))
 			continue;
 		for (int k = 0; k < mine->count; k++)
 			is_taken = is_taken || mine->ids[k] == row->id;
@@ -510,6 +530,46 @@ static const struct db_row *next_due(const struct request *r, const struct claim
 			first = row;
 	}
 	return first;
+}
+
+/* Rows with attempts to spare first, then the oldest or the newest. */
+static bool is_better_probe(const struct db_row *row, const struct db_row *than,
+			    const struct request *r)
+{
+	bool spares, than_spares, is_older;
+
+	if (!than)
+		return true;
+	spares = row->tries < r->probe_attempts;
+	than_spares = than->tries < r->probe_attempts;
+	is_older = is_before(row, than->next_retry_ms, than->id);
+	return spares != than_spares ? spares : is_older != r->probe_newest;
+}
+
+static void claim_probe(struct backend *b)
+{
+	struct claim mine = {.relay_id = b->relay_id,
+			     .turn = b->request.turn,
+			     .lease_until_ms = clock_ms() + lease_ms,
+			     .has_session_lock = b->has_lock,
+			     .is_probe = true,
+			     .count = 1};
+	const struct db_row *best = NULL;
+
+	for (int i = 0; i < ROWS_MAX; i++) {
+		const struct db_row *row = &database_rows[i];
+
+		if (row->is_shared && is_due(row) && !is_claimed(row->id, 0) &&
+		    is_better_probe(row, best, &b->request))
+			best = row;
+	}
+	if (!best)
+		return;
+	mine.ids[0] = best->id;
+	mine.claim_id = b->answer.claim_id = ++last_claim_id;
+	sim_check(claim_count < CLAIMS_MAX, "I8: %d claims", claim_count);
+	claims[claim_count++] = mine;
+	database_probes++;
 }
 
 static void claim(struct backend *b)
@@ -592,7 +652,7 @@ static void peek(struct backend *b)
 		const struct db_row *row = &database_rows[i];
 		int64_t in_ms = row->next_retry_ms - clock_ms();
 
-		if (!is_visible(row) || is_claimed(row->id, 0) ||
+		if (!is_visible(row) || is_claimed(row->id, 0) || is_left_out(row, r) ||
 		    is_before(row, r->due_from_ms, r->due_from_id))
 			continue;
 		in_ms = in_ms < 0 ? 0 : in_ms;
@@ -634,6 +694,8 @@ static bool write_all(struct backend *b)
 		adopt(b);
 	if (r->claim_limit)
 		claim(b);
+	if (r->probes)
+		claim_probe(b);
 	return true;
 }
 
@@ -1125,7 +1187,11 @@ static void fill_request(struct store *s, struct request *r, struct store_turn *
 			      .turn = s->turn_number,
 			      .due_from_ms = t->full_read ? INT64_MIN : s->due_from_ms,
 			      .due_from_id = t->full_read ? INT64_MIN : s->due_from_id,
-			      .claims_from = s->claims_from};
+			      .claims_from = s->claims_from,
+			      .goes_around = t->around_count > 0,
+			      .probes = t->probe != NULL,
+			      .probe_newest = t->probe_newest,
+			      .probe_attempts = t->probe_attempts};
 	for (int i = 0; i < t->settle_count; i++)
 		add_settlement(r, t->settle[i], false, 0);
 	r->names = t->name != NULL;
@@ -1145,13 +1211,21 @@ static void plan_faults(struct backend *b)
 		b->lost_at_ms = clock_ms() + sim_random(20);
 }
 
+static bool is_shared(const struct destination *d)
+{
+	return strcmp(d->exchange, SHARED) == 0;
+}
+
 void store_turn_begin(struct store *s, struct store_turn *t)
 {
 	struct backend *b = s->backend;
 
 	sim_check(s->is_open && !s->turn, "a turn at the wrong time");
 	sim_check(t->adopt + !!t->claim_limit + !!t->probe <= 1, "more than one claim");
-	sim_check(!t->probe && !t->around_count, "nothing is parked here");
+	for (int i = 0; i < t->around_count; i++)
+		sim_check(is_shared(&t->around[i]), "%s is parked",
+			  t->around[i].exchange);
+	sim_check(!t->probe || is_shared(t->probe), "%s is probed", t->probe->exchange);
 	sim_check(t->claim_limit <= BATCH_MAX, "a claim of %d", t->claim_limit);
 	s->turn = t;
 	s->turn_number++;
@@ -1208,8 +1282,10 @@ static struct batch *make_batch(const struct store *s, bool is_adopted)
 	b->lease_deadline_ms = s->began_ms + lease_ms;
 	for (int i = 0; i < a->count; i++) {
 		b->rows[i].try_count = a->rows[i].tries;
-		/* Each to a place of its own: nothing is parked. */
-		snprintf(exchange, sizeof(exchange), "x%lld", (long long)ids[i]);
+		if (a->rows[i].is_shared)
+			snprintf(exchange, sizeof(exchange), SHARED);
+		else
+			snprintf(exchange, sizeof(exchange), "x%lld", (long long)ids[i]);
 		fake_batch_address(b, i, exchange, FAKE_ROUTING_KEY);
 		if (a->rows[i].nature == LARGE) {
 			b->rows[i].message.body = (struct slice){0};

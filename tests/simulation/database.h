@@ -15,10 +15,10 @@
  * row locks and the claim lock do not keep out. A session executes what it was sent even if its
  * client is gone, later, or stops anywhere in between, before or after a commit.
  *
- * Left out: parked destinations (each row has a destination of its own). With relay.on_sent: delete
- * the same would happen: to a relay a row that is gone is what one is that was sent. Few rows at a
- * time are never confirmed: as many of them as a relay holds batches keep it from everything else,
- * which is known.
+ * A row has a destination of its own, or one that many share and that may refuse whatever comes:
+ * that one gets parked. With relay.on_sent: delete the same would happen: to a relay a row that is
+ * gone is what one is that was sent. Few rows at a time are never confirmed: as many of them as a
+ * relay holds batches keep it from everything else, which is known.
  *
  * What it must never see ends the run, see sim_fail().
  */
@@ -54,6 +54,7 @@ struct db_row {
 
 	/* What only the simulation knows. */
 	enum nature nature;
+	bool is_shared;     /* its destination, with other healthy rows */
 	enum db_status was; /* at the last look */
 	int64_t published;
 	int64_t acks;     /* that a relay was told of */
@@ -64,6 +65,7 @@ struct db_row {
 
 /* Rows that are in one piece with the writer's transaction. */
 struct db_row *database_row(int64_t id); /* or NULL */
+bool database_is_probe(int64_t id);
 extern struct db_row database_rows[ROWS_MAX];
 
 void database_reset(void);
@@ -84,6 +86,9 @@ extern struct database_faults database_faults;
 
 void database_restart(int64_t down_ms);
 void database_break_one(void); /* some session */
+
+/* Rows that were claimed as probes, over all runs. */
+extern uint64_t database_probes;
 
 /* --- running --- */
 

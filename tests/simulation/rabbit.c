@@ -7,6 +7,10 @@
 #include "simulation/database.h"
 #include "simulation/scheduler.h"
 
+/* Refusals of a destination in a row, the channel closed for each, after which it is parked
+   (PARKING_AFTER_REFUSED) even if others made it be forgotten once. */
+#define PARKED_BY_NOW 20
+
 struct rabbit_faults rabbit_faults;
 
 static struct rabbit *of(struct broker *b)
@@ -17,6 +21,7 @@ static struct rabbit *of(struct broker *b)
 void rabbit_reset(void)
 {
 	memset(&rabbit_faults, 0, sizeof(rabbit_faults));
+	rabbit_faults.shared = VERDICT_SENT;
 }
 
 static const char *libraries(void)
@@ -103,8 +108,16 @@ static void judge_publish(struct db_row *row, int64_t id)
 	row->excuses -= row->published > 1;
 }
 
+static bool closes_channel(const struct db_row *row)
+{
+	return row->nature == CLOSES ||
+	       (row->is_shared && rabbit_faults.shared == VERDICT_REFUSED);
+}
+
 static enum verdict verdict_for(const struct db_row *row)
 {
+	if (row->is_shared && !closes_channel(row))
+		return rabbit_faults.shared;
 	switch (row->nature) {
 	case UNROUTABLE:
 		return VERDICT_RETURNED;
@@ -149,7 +162,7 @@ static void accept_message(struct rabbit *r, uint64_t tag, const struct message 
 		m->at_ms += sim_random(20000);
 	if (m->verdict == VERDICT_NONE || r->is_silent)
 		m->at_ms = CLOCK_NEVER;
-	if (row->nature == CLOSES && !r->is_silent)
+	if (closes_channel(row) && !r->is_silent)
 		close_channel(r, m);
 	if (row->nature == KILLS) {
 		task_end_in(r->task, 1);
@@ -178,6 +191,10 @@ static enum publish_result publish(struct broker *b, uint64_t tag,
 		return PUBLISH_INVALID;
 	}
 	judge_publish(row, id);
+	sim_check(!row->is_shared || r->shared_refusals < PARKED_BY_NOW ||
+			  database_is_probe(id),
+		  "row %lld is published after %d refusals of its destination",
+		  (long long)id, r->shared_refusals);
 	accept_message(r, tag, msg, row);
 	return PUBLISH_OK;
 }
@@ -198,6 +215,10 @@ static void take(struct rabbit *r, size_t i, struct receipt *out)
 	*out = (struct receipt){.tag = m->tag, .verdict = m->verdict};
 	if (m->verdict != VERDICT_SENT)
 		snprintf(out->reason, sizeof(out->reason), "312 some reason");
+	if (row->is_shared && m->verdict == VERDICT_SENT)
+		r->shared_refusals = 0;
+	else if (row->is_shared && m->verdict == VERDICT_REFUSED)
+		r->shared_refusals++;
 	if (m->verdict == VERDICT_SENT)
 		row->acks++;
 	else

@@ -29,8 +29,9 @@ struct rabbit {
 	struct broker base;
 	struct task *task;
 	bool is_open, is_lost;
-	bool is_silent; /* until it is closed */
-	bool kills;     /* the last publish was the end of the process */
+	bool is_silent;      /* until it is closed */
+	bool kills;          /* the last publish was the end of the process */
+	int shared_refusals; /* in a row */
 	size_t count;
 	struct rabbit_message messages[RABBIT_MAX];
 };
@@ -42,6 +43,9 @@ struct rabbit_faults {
 	int64_t lost_one_in, full_one_in, silent_one_in, late_one_in;
 	bool is_blocked;
 	int64_t down_until_ms;
+	/* Of what comes for the shared destination: SENT, RETURNED, NACKED, or REFUSED, which closes
+	   the channel. */
+	enum verdict shared;
 };
 extern struct rabbit_faults rabbit_faults;
 

@@ -212,6 +212,16 @@ static void change_broker(void)
 	rabbit_faults.late_one_in = sim_chance(2) ? 0 : 5 + sim_random(20);
 }
 
+static void change_shared(void)
+{
+	static const enum verdict verdicts[] = {VERDICT_SENT, VERDICT_RETURNED,
+						VERDICT_NACKED, VERDICT_REFUSED,
+						VERDICT_REFUSED};
+
+	rabbit_faults.shared =
+		verdicts[sim_random(sizeof(verdicts) / sizeof(verdicts[0]))];
+}
+
 static void change_speed(void)
 {
 	task_slow_one_in = sim_chance(2) ? 0 : 20 + sim_random(500);
@@ -249,7 +259,7 @@ static void good_weather(void)
 	is_calm = true;
 	weather_at_ms = CLOCK_NEVER;
 	database_faults = (struct database_faults){0};
-	rabbit_faults = (struct rabbit_faults){0};
+	rabbit_reset();
 	task_slow_one_in = 0;
 	/* Who fell silent is silent until its connection ends. */
 	restart_broker();
@@ -263,7 +273,7 @@ static void change_weather(void)
 		restart_broker,     block_broker,    restart_database, database_break_one,
 		database_break_one, change_database, change_database,  change_broker,
 		change_broker,      change_speed,    lock_row,         mark_row,
-		reload_one,
+		reload_one,         change_shared,
 	};
 
 	faults[sim_random(sizeof(faults) / sizeof(faults[0]))]();
@@ -394,9 +404,10 @@ int main(int argc, char **argv)
 		simulate(seed, steps);
 		total += sim_step;
 	}
+	sim_check(seeds < 20 || database_probes, "no destination was ever probed");
 	printf("%" PRIu64 " steps in %.1f s of processor time, seeds %" PRIu64
-	       " to %" PRIu64 "\n",
+	       " to %" PRIu64 ", %" PRIu64 " probes\n",
 	       total, (double)(clock() - began) / CLOCKS_PER_SEC, first,
-	       first + seeds - 1);
+	       first + seeds - 1, database_probes);
 	return 0;
 }
