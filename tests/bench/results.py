@@ -33,11 +33,12 @@ REACH = {
     "idle_cpu": ("idle, CPU", "< 0.2 %", lambda x: x < 0.2),
     "requeue": ("relay while 1 M failed rows are requeued", "≥ 0.9 ×", lambda x: x >= 0.9),
     "retention": ("relay while rows sent long ago are deleted", "≥ 0.95 ×", lambda x: x >= 0.95),
+    "status": ("`outbox-relay status`, 10 M rows", "< 100 ms", lambda x: x < 100),
     "inserts": ("doorbell's cost to inserts", "≤ 5 %", lambda x: x <= 5),
 }
 
 # Asked of 10 M rows, or of ten minutes, which only FULL=1 takes the time for.
-LONG = ("memory", "growth", "horizon")
+LONG = ("memory", "growth", "horizon", "status")
 
 
 # --- the run ----------------------------------------------------------------------------------

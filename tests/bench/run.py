@@ -19,7 +19,8 @@ import results
 from measure import ROOT, Bench, say
 
 NAMES = ("backlog", "bodies", "latency", "database", "inserts", "relay_cost", "idle", "growth",
-         "horizon", "relays", "outage", "requeue", "retention")
+         "horizon", "relays", "outage", "requeue", "retention",
+         "status")
 
 
 def size():

@@ -79,8 +79,9 @@ def test_larger_tables_and_bodies_and_several_relays_are_measured(run, tmp_path)
 
 
 def test_what_goes_on_beside_a_relay_is_measured(run, tmp_path):
-    run("requeue", "retention")
+    run("requeue", "retention", "status")
     found = sections(tmp_path)
+    assert numbers(found["status"])[0] > 0
     (requeue,) = found["requeue"]["tables"][0]["rows"]
     assert all(cell["median"] > 0 for cell in requeue)
     kept, deleted = found["retention"]["tables"][0]["rows"]
