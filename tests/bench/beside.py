@@ -69,6 +69,9 @@ def fill(bench, queue, rows, status, age="0 s"):
 
 
 def check_backlog(bench):
+    """A quick run proves that it works, not how fast."""
+    if bench.size == "quick":
+        return
     left = bench.query("SELECT id FROM message_log WHERE status = 'sending' LIMIT 1")
     assert left, "the backlog came to an end: the relay had nothing to do for a while"
 

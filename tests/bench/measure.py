@@ -43,7 +43,7 @@ def spread(values, unit=""):
 
 def ratios(values, to):
     """Turn by turn."""
-    return [value / other for value, other in zip(values, to)]
+    return [value / other if other else 0 for value, other in zip(values, to)]
 
 
 def interleaved(repeats, contenders):

@@ -33,7 +33,7 @@ def once(bench, failed, backlog, seconds):
             after = busy.rate(seconds)
             check_backlog(bench)
     return {"before": before, "during": during, "after": after, "rate": failed / usage.seconds,
-            "ratio": during / ((before + after) / 2), "grown": grown,
+            "ratio": during / max((before + after) / 2, 1), "grown": grown,
             "wal": cost.wal_bytes / (failed + during * usage.seconds)}
 
 
