@@ -2,10 +2,12 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/human.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/thread.h"
@@ -39,7 +41,7 @@ static void finish(struct console_job *job, int code, json_t *answer)
 
 static void refuse(struct console_job *job, const char *reason)
 {
-	finish(job, 503, json_pack("{s:s}", "error", reason));
+	finish(job, 503, json_pack("{s:o}", "error", human_json(reason, strlen(reason))));
 }
 
 void console_ask(struct console *c, struct console_job *job)

@@ -39,9 +39,7 @@ struct request {
 	struct MHD_Connection *connection;
 	struct buffer body;
 	bool is_too_large;
-	bool is_asked; /* the console, */
-	bool is_done;  /* which has answered */
-	struct console_job job;
+	struct console_job job; /* with a code once the console has answered */
 	json_t *arguments;
 };
 
@@ -271,7 +269,6 @@ static void resume(void *context)
 {
 	struct request *r = context;
 
-	r->is_done = true;
 	MHD_resume_connection(r->connection);
 }
 
@@ -285,7 +282,6 @@ static enum MHD_Result ask_console(struct http *h, struct request *r, const char
 	if (!json_is_object(r->arguments))
 		return refuse(r->connection, path, MHD_HTTP_BAD_REQUEST,
 			      "not an object of JSON", NULL, NULL);
-	r->is_asked = true;
 	r->job = (struct console_job){.call = t->call,
 				      .arguments = r->arguments,
 				      .done = resume,
@@ -381,8 +377,9 @@ static enum MHD_Result answer(void *context, struct MHD_Connection *c, const cha
 		*size = 0;
 		return MHD_YES;
 	}
-	if (r->is_asked)
-		return r->is_done ? tell_answer(r) : MHD_YES;
+	/* While the console is asked the connection is suspended, and nobody calls. */
+	if (r->job.code)
+		return tell_answer(r);
 	return serve(context, r, path, method);
 }
 

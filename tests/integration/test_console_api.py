@@ -330,6 +330,14 @@ def test_a_body_that_is_no_json_or_too_large_is_refused(console):
     relay.stop()
 
 
+@contextlib.contextmanager
+def locked(database, table="message_log"):
+    """Nobody else gets at the table."""
+    with contextlib.closing(database.connect()) as holder:
+        holder.cursor().execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+        yield
+
+
 def is_waiting(database):
     return database.query("""SELECT pid FROM pg_stat_activity
                               WHERE application_name = 'outbox-relay console'
@@ -349,60 +357,52 @@ def test_a_session_that_was_ended_is_opened_again_unseen(database, console):
     relay.stop()
 
 
-def test_while_the_console_waits_for_the_database_everybody_else_is_answered(database, console):
-    relay, client = console
-    (id,) = fail(database)
-    assert client.ask("rows")[0] == 200
-    holder = database.connect()
-    with holder.cursor() as cursor:
-        cursor.execute("LOCK TABLE message_log IN ACCESS EXCLUSIVE MODE")
+@contextlib.contextmanager
+def asking(client, database, path):
+    """A socket on which that was asked, once it waits for a lock."""
     with socket.create_connection(("127.0.0.1", client.port), 30) as waiting:
-        waiting.sendall(f"GET /api/rows HTTP/1.1\r\nHost: localhost\r\n"
+        waiting.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n"
                         f"Authorization: Bearer {TOKEN}\r\n\r\n".encode())
         wait_until(lambda: is_waiting(database))
-        assert client.request("/livez")[0] == 200 and client.request("/metrics")[0] == 200
-        assert client.ask("status")[0] == 200
-        holder.rollback()
-        holder.close()
-        assert waiting.recv(100).startswith(b"HTTP/1.1 200 ")
+        yield waiting
+
+
+def test_while_the_console_waits_for_the_database_everybody_else_is_answered(database, console):
+    relay, client = console
+    assert client.ask("rows")[0] == 200
+    with contextlib.ExitStack() as lock:
+        lock.enter_context(locked(database))
+        with asking(client, database, "/api/rows") as waiting:
+            assert client.request("/livez")[0] == 200 and client.request("/metrics")[0] == 200
+            assert client.ask("status")[0] == 200
+            lock.close()
+            assert waiting.recv(100).startswith(b"HTTP/1.1 200 ")
     relay.stop()
 
 
 def test_a_question_under_way_does_not_hold_up_the_end(database, console):
     relay, client = console
     assert client.ask("rows")[0] == 200
-    holder = database.connect()
-    with holder.cursor() as cursor:
-        cursor.execute("LOCK TABLE message_log_attempt IN ACCESS EXCLUSIVE MODE")
-    with socket.create_connection(("127.0.0.1", client.port), 30) as waiting:
-        waiting.sendall(f"GET /api/rows/1 HTTP/1.1\r\nHost: localhost\r\n"
-                        f"Authorization: Bearer {TOKEN}\r\n\r\n".encode())
-        wait_until(lambda: is_waiting(database))
+    with locked(database, "message_log_attempt"), asking(client, database, "/api/rows/1") as waiting:
         relay.stop()
         # 503, or no answer where there was no time for it; but not what the lock had come to.
         with contextlib.suppress(ConnectionError):
             assert b"lock timeout" not in waiting.makefile("rb").read()
-    holder.rollback()
-    holder.close()
 
 
 def test_more_questions_than_it_takes_are_refused_at_once(database, console):
     relay, client = console
     assert client.ask("rows")[0] == 200
-    holder = database.connect()
-    with holder.cursor() as cursor:
-        cursor.execute("LOCK TABLE message_log IN ACCESS EXCLUSIVE MODE")
     crowd = {}
-    for _ in range(18):  # one under way, sixteen that wait
-        c = http.client.HTTPConnection("127.0.0.1", client.port, timeout=30)
-        c.request("GET", "/api/rows", headers=BEARER)
-        crowd[c.sock] = c
-    refused, _, _ = select.select(list(crowd), [], [], 30)
-    assert len(refused) == 1
-    answer = crowd.pop(refused[0]).getresponse()
-    assert answer.status == 503 and b"too many questions" in answer.read()
-    holder.rollback()
-    holder.close()
+    with locked(database):
+        for _ in range(18):  # one under way, sixteen that wait
+            c = http.client.HTTPConnection("127.0.0.1", client.port, timeout=30)
+            c.request("GET", "/api/rows", headers=BEARER)
+            crowd[c.sock] = c
+        refused, _, _ = select.select(list(crowd), [], [], 30)
+        assert len(refused) == 1
+        answer = crowd.pop(refused[0]).getresponse()
+        assert answer.status == 503 and b"too many questions" in answer.read()
     assert [c.getresponse().status for c in crowd.values()] == [200] * 17
     relay.stop()
 
