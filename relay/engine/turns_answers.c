@@ -13,9 +13,9 @@
 #define FULL_READ_EVERY_MS 1000
 
 /* Reading from the beginning passes every row that is left alone (a million of them, perhaps) and
-   every dead index entry. When it takes longer than this, that is done for a small share of the
-   time only. */
-#define FULL_READ_CHEAP_MS     200
+   every dead index entry, which stay while somebody pins the vacuum horizon. When it takes longer
+   than this, that is done for a small share of the time only. */
+#define FULL_READ_CHEAP_US     500
 #define FULL_READ_SHARE        20
 #define FULL_READ_PAUSE_MAX_MS 60000
 
@@ -140,11 +140,10 @@ static void pause_shortly(struct turns *t)
 /* How long reading from the beginning is to be left off, after this turn did so. */
 static int64_t full_read_pause_ms(const struct turns *t)
 {
-	int64_t took_ms = clock_ms() - t->turn_began_ms;
-
-	if (took_ms <= FULL_READ_CHEAP_MS)
+	if (t->turn.read_us <= FULL_READ_CHEAP_US)
 		return 0;
-	return clock_min(took_ms * FULL_READ_SHARE, FULL_READ_PAUSE_MAX_MS);
+	return clock_min(t->turn.read_us * FULL_READ_SHARE / 1000,
+			 FULL_READ_PAUSE_MAX_MS);
 }
 
 static void take_claimed(struct turns *t)
@@ -269,7 +268,6 @@ static void take_peek(struct turns *t)
 		t->adopt_at_ms = 0;
 	if (adopts || turn->next_due_ms == 0) {
 		t->appetite = APPETITE_AWAKE;
-		t->full_read = t->full_read || turn->full_read;
 		return;
 	}
 	if (turn->named_left_ms != 0 && asks_for_parked(t))

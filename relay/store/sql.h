@@ -205,6 +205,9 @@
 	" WHERE parked.exchange = message_log.exchange"                     \
 	" AND coalesce(parked.routing_key = message_log.routing_key, true))"
 
+#define SQL_TOOK_US \
+	"(1000000 * extract(epoch FROM clock_timestamp() - statement_timestamp()))::bigint"
+
 /*
  * Under the claim lock, so that every statement sees the claims before it. Only rows from
  * the low-water mark ($8, $9) on are read: index entries before it are dead, or of rows that are
@@ -216,7 +219,8 @@
  * AROUND: nothing, or SQL_AROUND
  *
  * octet_length() of a bytea reads no TOAST. At least one row is taken, so that a row
- * larger than $7 travels alone.
+ * larger than $7 travels alone. One row is returned always: claim_id is NULL when nothing is due,
+ * and the last column is how long it took, in microseconds.
  */
 #define SQL_CLAIM_(AROUND)                                                             \
 	"WITH due AS MATERIALIZED (SELECT id, next_retry, row_number() OVER w AS n,"   \
@@ -240,7 +244,8 @@
 	" SELECT claim_id, claimed, (SELECT count(*) FROM due),"                       \
 	" (SELECT next_retry FROM due WHERE n = 1), (SELECT id FROM due WHERE n = 1)," \
 	" (SELECT min(claim_id) FROM message_log_claim WHERE claim_id >= $10),"        \
-	" statement_timestamp() FROM claim"
+	" statement_timestamp(), " SQL_TOOK_US                                         \
+	" FROM (SELECT) AS one LEFT JOIN claim ON true"
 #define SQL_CLAIM        SQL_CLAIM_("")
 #define SQL_CLAIM_AROUND SQL_CLAIM_(SQL_AROUND("$12", "$13"))
 
@@ -315,25 +320,27 @@ enum { SQL_FETCH_FRESH = 0, SQL_FETCH_TRIED = 1, SQL_FETCH_ALONE = 2 };
 /*
  * One statement a poll: in how many milliseconds (an hour at most) the first unclaimed
  * row is due, NULL when there is none; whether a dead relay's claim waits; the moment of which it
- * tells; and what is left of the lease of another relay's claim that names a row, NULL when there is
- * none. Read from low-water marks, as the claim is. $1 to $3 as for SQL_IS_DEAD, $4 next_retry,
- * $5 id, $6 claim_id; AROUND as for SQL_CLAIM_.
+ * tells; what is left of the lease of another relay's claim that names a row, NULL when there is
+ * none; the first row's next_retry and id; and how long it took, in microseconds. Read from
+ * low-water marks, as the claim is. $1 to $3 as for SQL_IS_DEAD, $4 next_retry, $5 id, $6 claim_id;
+ * AROUND as for SQL_CLAIM_.
  */
-#define SQL_PEEK_(AROUND)                                                        \
-	"SELECT (SELECT ceil(1000 * greatest(0, least(3600, extract(epoch FROM " \
-	"next_retry)"                                                            \
-	" - extract(epoch FROM statement_timestamp()))))::bigint"                \
-	" FROM message_log WHERE status = 'sending'"                             \
-	" AND (next_retry, id) >= ($4, $5)"                                      \
-	" AND id NOT IN (SELECT unnest(message_ids) FROM message_log_claim"      \
-	" WHERE claim_id >= $6)" AROUND " ORDER BY next_retry, id LIMIT 1),"     \
-	" EXISTS (SELECT FROM message_log_claim WHERE claim_id >= $6"            \
-	" AND " SQL_IS_DEAD "),"                                                 \
-	" statement_timestamp(),"                                                \
-	" (SELECT ceil(1000 * greatest(0, extract(epoch FROM lease_until"        \
-	" - clock_timestamp())))::bigint FROM message_log_claim"                 \
-	" WHERE claim_id >= $6 AND relay_id <> $1 AND publishing_id IS NOT NULL" \
-	" ORDER BY lease_until LIMIT 1)"
+#define SQL_PEEK_(AROUND)                                                                 \
+	"SELECT ceil(1000 * greatest(0, least(3600, extract(epoch FROM first.next_retry)" \
+	" - extract(epoch FROM statement_timestamp()))))::bigint,"                        \
+	" EXISTS (SELECT FROM message_log_claim WHERE claim_id >= $6"                     \
+	" AND " SQL_IS_DEAD "),"                                                          \
+	" statement_timestamp(),"                                                         \
+	" (SELECT ceil(1000 * greatest(0, extract(epoch FROM lease_until"                 \
+	" - clock_timestamp())))::bigint FROM message_log_claim"                          \
+	" WHERE claim_id >= $6 AND relay_id <> $1 AND publishing_id IS NOT NULL"          \
+	" ORDER BY lease_until LIMIT 1),"                                                 \
+	" first.next_retry, first.id, " SQL_TOOK_US " FROM (SELECT) AS one LEFT JOIN"     \
+	" (SELECT next_retry, id FROM message_log WHERE status = 'sending'"               \
+	" AND (next_retry, id) >= ($4, $5)"                                               \
+	" AND id NOT IN (SELECT unnest(message_ids) FROM message_log_claim"               \
+	" WHERE claim_id >= $6)" AROUND                                                   \
+	" ORDER BY next_retry, id LIMIT 1) AS first ON true"
 #define SQL_PEEK        SQL_PEEK_("")
 #define SQL_PEEK_AROUND SQL_PEEK_(SQL_AROUND("$7", "$8"))
 

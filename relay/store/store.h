@@ -72,7 +72,9 @@ struct store_turn {
 	bool probe_newest;  /* the one that is due last, not first */
 	int probe_attempts; /* rows with fewer charged attempts than this come first */
 	bool with_named;    /* adopt and peek: also claims that name a row */
-	bool full_read; /* claim and peek from the very beginning, not the low-water mark */
+	/* Claim and peek from the very beginning, not the low-water mark. A due row that a peek
+	   finds before the mark moves it back. */
+	bool full_read;
 	const struct destination *around; /* claim and peek leave their rows out */
 	int around_count;
 	bool wake;  /* give the bell back; a claim does so, too */
@@ -86,6 +88,7 @@ struct store_turn {
 	/* By claim, probe or adopt, and the caller's now; NULL: nothing. */
 	struct batch *claimed;
 	int due;             /* rows that the claim found, at most claim_limit */
+	int64_t read_us;     /* of claim and peek: how long the database read */
 	int64_t next_due_ms; /* of peek: from now; -1: nothing is scheduled */
 	bool has_dead;       /* of peek: a dead relay's claim can be adopted */
 	/* Of peek: what is left of the lease of another relay's claim that names a row; -1: there

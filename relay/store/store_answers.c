@@ -7,6 +7,10 @@
    transactions up to this long are seen at once, others by the next full read. */
 #define LATE_COMMIT_US 10000000
 
+/* The same while rows come one after the other: each claim and peek walks what was claimed in that
+   time, and while somebody pins the vacuum horizon none of it goes away. */
+#define LATE_CLAIM_US 500000
+
 static bool is_held(const struct pg_result *r, int64_t id)
 {
 	for (int i = 0; i < pg_rows(r); i++) {
@@ -99,15 +103,23 @@ static struct batch *take_batch(struct store *s, int64_t claim_id, int64_t now)
 	return b;
 }
 
+static void set_due_from(struct store *s, int64_t next_retry, int64_t id)
+{
+	s->due_from = next_retry;
+	s->due_from_id = id;
+}
+
 static void take_claim(struct store *s, struct store_turn *t)
 {
 	const struct pg_result *r = pg_result(s->pg, s->at.claim);
 
-	if (pg_rows(r) == 0)
+	t->read_us = pg_int(r, 0, 7);
+	if (pg_is_null(r, 0, 0))
 		return;
 	t->due = (int)pg_int(r, 0, 2);
-	s->due_from = pg_int(r, 0, 3);
-	s->due_from_id = pg_int(r, 0, 4);
+	set_due_from(s, pg_int(r, 0, 3), pg_int(r, 0, 4));
+	if (s->due_from > pg_int(r, 0, 6) - LATE_CLAIM_US)
+		set_due_from(s, pg_int(r, 0, 6) - LATE_CLAIM_US, INT64_MIN);
 	s->claims_from = pg_int(r, 0, pg_is_null(r, 0, 5) ? 0 : 5);
 	t->claimed = take_batch(s, pg_int(r, 0, 0), pg_int(r, 0, 6));
 }
@@ -144,13 +156,19 @@ static void take_renewed(struct store *s, struct store_turn *t)
 	t->renewed = s->renewed;
 }
 
-/* Nothing that the peek saw before this moment was due: it is claimed, or left alone. */
-static void raise_due_from(struct store *s, int64_t timestamp)
+/* Nothing that the peek saw is due: it is claimed, or left alone. */
+static void raise_due_from(struct store *s, int64_t seen)
 {
-	if (timestamp <= s->due_from)
-		return;
-	s->due_from = timestamp;
-	s->due_from_id = INT64_MIN;
+	if (seen - LATE_COMMIT_US > s->due_from)
+		set_due_from(s, seen - LATE_COMMIT_US, INT64_MIN);
+}
+
+/* The next claim shall find this row, committed late, without reading from the beginning. */
+static void lower_due_from(struct store *s, int64_t next_retry, int64_t id)
+{
+	if (next_retry < s->due_from ||
+	    (next_retry == s->due_from && id < s->due_from_id))
+		set_due_from(s, next_retry, id);
 }
 
 static void take_sleep(struct store *s, struct store_turn *t)
@@ -166,8 +184,11 @@ static void take_sleep(struct store *s, struct store_turn *t)
 		t->bell = STORE_BELL_TAKEN;
 	}
 	t->next_due_ms = pg_is_null(peek, 0, 0) ? -1 : pg_int(peek, 0, 0);
-	if (t->next_due_ms != 0)
-		raise_due_from(s, pg_int(peek, 0, 2) - LATE_COMMIT_US);
+	if (t->next_due_ms == 0)
+		lower_due_from(s, pg_int(peek, 0, 4), pg_int(peek, 0, 5));
+	else
+		raise_due_from(s, pg_int(peek, 0, 2));
+	t->read_us = pg_int(peek, 0, 6);
 	t->has_dead = pg_bool(peek, 0, 1);
 	t->named_left_ms = pg_is_null(peek, 0, 3) ? -1 : pg_int(peek, 0, 3);
 }

@@ -667,6 +667,7 @@ static void take_answers(struct store *s, struct store_turn *t)
 	t->named = s->answer.named;
 	t->due = s->answer.due;
 	t->next_due_ms = s->answer.next_due_ms;
+	t->read_us = db->read_us;
 	t->has_dead = s->answer.has_dead;
 	t->named_left_ms = s->answer.named_left_ms;
 	t->bell = s->answer.bell;

@@ -61,6 +61,7 @@ struct fake_database {
 
 	/* Behaviour; the test sets it at any time. */
 	int64_t answer_ms; /* how long a turn takes */
+	int64_t read_us;   /* how long a claim or peek of it reads */
 	int fail_opens;    /* this many more; -1: all */
 	enum error_kind open_error;
 	int64_t open_takes_ms;

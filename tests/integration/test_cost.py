@@ -4,6 +4,7 @@ means that the hot path got fatter; seconds belong to `make bench`.
 
 import json
 import re
+import statistics
 
 import pytest
 
@@ -196,3 +197,30 @@ def test_a_look_does_not_walk_the_claims_that_a_pinned_horizon_keeps(
              for plan in log.plans if "EXISTS (SELECT FROM message_log_claim" in plan["Query Text"]]
     assert looks
     assert max(looks[-1]) <= 8, looks  # 18 with the dead ones
+
+
+def test_a_claim_does_not_walk_what_a_pinned_horizon_keeps(
+        spare_postgres, spare_database, broker, make_relay):
+    database = spare_database
+    exchange = broker.exchange()
+    broker.queue(exchange)
+    log = ServerLog(spare_postgres, database)
+    relay = make_relay(merge(quick_config(database.url, broker.url),
+                             {"relay": {"name": database.name, "lease": "30s"}}), RELEASE)
+    relay.start()
+    with database.connect() as other:
+        cursor = other.cursor()
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        cursor.execute("SELECT count(*) FROM message_log")
+        for _ in range(600):
+            # Due long ago: what is younger than half a second is walked for those that commit late.
+            database.query("""INSERT INTO message_log (exchange, routing_key, payload, next_retry)
+                              SELECT %s, 'key', '', now() - interval '1 hour'
+                                FROM generate_series(1, 20)""", [exchange])
+        database.wait_for_statuses(sent=12000)
+    walked = [node["Shared Hit Blocks"] for plan in log.plans for node in nodes(plan["Plan"])
+              if "INTO message_log_claim" in plan["Query Text"]
+              and node.get("Relation Name") == "message_log"]
+    assert len(walked) > 50
+    # But for once a second: that reads from the beginning.
+    assert statistics.median(walked[-50:]) < 100, walked

@@ -15,12 +15,13 @@
 #define STORES_MAX   8
 
 /* What takes longer than this keeps a relay from its claims. */
-#define HAMPERING_MS 1000
-#define FORMER_MAX   16
-#define GRACE_MS     5000
-#define LATE_MS      10000 /* LATE_COMMIT_US */
-#define RETIRED_MS   600000
-#define SHARED       "shared"
+#define HAMPERING_MS  1000
+#define FORMER_MAX    16
+#define GRACE_MS      5000
+#define LATE_MS       10000 /* LATE_COMMIT_US */
+#define LATE_CLAIM_MS 500   /* LATE_CLAIM_US */
+#define RETIRED_MS    600000
+#define SHARED        "shared"
 
 /* Rows at a time that are never confirmed. */
 #define SILENT_MAX 3
@@ -68,7 +69,7 @@ struct answer {
 	int64_t renewed[CLAIMS_MAX];
 	int renewed_count;
 	enum store_bell bell;
-	int64_t next_due_ms, peeked_ms, named_left_ms;
+	int64_t next_due_ms, peeked_ms, claimed_ms, read_us, named_left_ms;
 	bool has_dead;
 };
 
@@ -586,6 +587,7 @@ static void claim(struct backend *b)
 		return;
 	a->first_due_ms = row->next_retry_ms;
 	a->first_due_id = row->id;
+	a->claimed_ms = clock_ms();
 	for (; row && mine.count < r->claim_limit; row = next_due(r, &mine))
 		mine.ids[mine.count++] = row->id;
 	a->due = mine.count;
@@ -645,6 +647,7 @@ static void peek(struct backend *b)
 {
 	const struct request *r = &b->request;
 	struct answer *a = &b->answer;
+	const struct db_row *first = NULL;
 
 	a->next_due_ms = -1;
 	a->peeked_ms = clock_ms();
@@ -658,6 +661,12 @@ static void peek(struct backend *b)
 		in_ms = in_ms < 0 ? 0 : in_ms;
 		if (a->next_due_ms < 0 || in_ms < a->next_due_ms)
 			a->next_due_ms = in_ms;
+		if (!first || is_before(row, first->next_retry_ms, first->id))
+			first = row;
+	}
+	if (first) {
+		a->first_due_ms = first->next_retry_ms;
+		a->first_due_id = first->id;
 	}
 	a->has_dead = find_dead(b->relay_id, r->with_named) != NULL;
 	a->named_left_ms = named_left_ms(b->relay_id);
@@ -1297,20 +1306,29 @@ static struct batch *make_batch(const struct store *s, bool is_adopted)
 	return b;
 }
 
+static void set_due_from(struct store *s, int64_t next_retry_ms, int64_t id)
+{
+	s->due_from_ms = next_retry_ms;
+	s->due_from_id = id;
+}
+
 static void take_marks(struct store *s, const struct store_turn *t)
 {
 	const struct answer *a = &s->answer;
 	int64_t seen_ms = a->peeked_ms - LATE_MS;
 
 	if (t->claim_limit && a->claim_id) {
-		s->due_from_ms = a->first_due_ms;
-		s->due_from_id = a->first_due_id;
+		set_due_from(s, a->first_due_ms, a->first_due_id);
+		if (s->due_from_ms > a->claimed_ms - LATE_CLAIM_MS)
+			set_due_from(s, a->claimed_ms - LATE_CLAIM_MS, INT64_MIN);
 		s->claims_from = a->claims_from;
 	}
-	if (t->peek && a->next_due_ms != 0 && seen_ms > s->due_from_ms) {
-		s->due_from_ms = seen_ms;
-		s->due_from_id = INT64_MIN;
-	}
+	if (t->peek && a->next_due_ms == 0 &&
+	    (a->first_due_ms < s->due_from_ms ||
+	     (a->first_due_ms == s->due_from_ms && a->first_due_id < s->due_from_id)))
+		set_due_from(s, a->first_due_ms, a->first_due_id);
+	if (t->peek && a->next_due_ms != 0 && seen_ms > s->due_from_ms)
+		set_due_from(s, seen_ms, INT64_MIN);
 }
 
 static void take_answers(struct store *s, struct store_turn *t)
@@ -1332,6 +1350,8 @@ static void take_answers(struct store *s, struct store_turn *t)
 	t->due = a->due;
 	t->bell = a->bell;
 	t->next_due_ms = a->next_due_ms;
+	/* Dead index entries, or rows that are left alone, may be in the way. */
+	t->read_us = t->full_read && sim_chance(3) ? sim_random(50000) : 0;
 	t->has_dead = a->has_dead;
 	t->named_left_ms = a->named_left_ms;
 	s->has_bell = a->bell == STORE_BELL_TAKEN || (s->has_bell && !t->peek);
