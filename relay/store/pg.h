@@ -109,6 +109,8 @@ void pg_params_array_end(struct pg_params *p);
 
 void pg_begin(struct pg *pg);
 int pg_add(struct pg *pg, const char *sql, const struct pg_params *params);
+/* For a statement whose plan, made while a table was empty, could be a bad one later. */
+int pg_add_planned_anew(struct pg *pg, const char *sql, const struct pg_params *params);
 void pg_sync(struct pg *pg);
 void pg_start(struct pg *pg, int timeout_ms);
 

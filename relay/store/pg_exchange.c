@@ -56,7 +56,8 @@ static const char *plan_name(struct pg *pg, const char *sql, int count, const Oi
 	return name;
 }
 
-int pg_add(struct pg *pg, const char *sql, const struct pg_params *params)
+static int add(struct pg *pg, const char *sql, const struct pg_params *params,
+	       bool keeps_plan)
 {
 	Oid types[PG_PARAMS_MAX];
 	const char *values[PG_PARAMS_MAX];
@@ -76,7 +77,7 @@ int pg_add(struct pg *pg, const char *sql, const struct pg_params *params)
 		sizes[i] = (int)params->items[i].size;
 		formats[i] = 1;
 	}
-	if (pg->keeps_plans && count)
+	if (keeps_plan && count)
 		sent = PQsendQueryPrepared(pg->connection,
 					   plan_name(pg, sql, count, types, name,
 						     sizeof(name)),
@@ -87,6 +88,16 @@ int pg_add(struct pg *pg, const char *sql, const struct pg_params *params)
 	if (!sent)
 		pg->is_broken = true;
 	return pg->statements++;
+}
+
+int pg_add(struct pg *pg, const char *sql, const struct pg_params *params)
+{
+	return add(pg, sql, params, pg->keeps_plans);
+}
+
+int pg_add_planned_anew(struct pg *pg, const char *sql, const struct pg_params *params)
+{
+	return add(pg, sql, params, false);
 }
 
 void pg_sync(struct pg *pg)

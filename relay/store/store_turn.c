@@ -25,7 +25,10 @@ static int add_settle(struct store *s, struct batch *b, enum settle_form form,
 	/* What is decided from here on is for the next settlement. */
 	batch_move_all(b, ROW_DECIDED, ROW_SETTLING);
 	b->is_settling = form == SETTLE_CLOSE;
-	return pg_add(s->pg, s->settle_sql[form][tells], &s->params);
+	/* Its join could be kept as one that walks the whole table, and it is not frequent. */
+	if (tells)
+		return pg_add_planned_anew(s->pg, s->settle_sql[form][true], &s->params);
+	return pg_add(s->pg, s->settle_sql[form][false], &s->params);
 }
 
 static int add_renew(struct store *s)

@@ -1,6 +1,7 @@
 """The rate while another session pins the vacuum horizon, so that nothing dead can be cleared."""
 
 import contextlib
+import json
 import os
 import time
 
@@ -10,7 +11,10 @@ TITLE = "Pinned vacuum horizon"
 NOTE = ("One relay runs all the time and carries one backlog after the other: three before another "
         "session takes a snapshot and keeps it, then as many as there is time for. Each is timed from "
         "its commit until all is in the (classic) queue; VACUUM runs before each. Compared are the "
-        "last three with the three before.")
+        "last three with the three before. Then the same for a steady flow of rows: the latency from commit "
+        "to consumer (`latency.c`, quorum queue), in turns, the first without the snapshot.")
+
+FLOW_RATE = 1000
 
 
 def carry(bench, rows):
@@ -26,18 +30,37 @@ def carry(bench, rows):
         return rows / (time.monotonic() - began)
 
 
+def pin(session):
+    session.cursor().execute("BEGIN ISOLATION LEVEL REPEATABLE READ;"
+                             " SELECT 1 FROM message_log LIMIT 1")
+
+
 def once(bench, on_sent, rows, seconds):
     bench.query("TRUNCATE message_log, message_log_claim")
     with Relay(bench, relay={"on_sent": on_sent}).running():
         carry(bench, rows)  # the first one warms up
         before = [carry(bench, rows) for _ in range(3)]
         with contextlib.closing(bench.session()) as other:
-            other.cursor().execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1 FROM message_log LIMIT 1")
+            pin(other)
             began, during = time.monotonic(), []
             while time.monotonic() - began < seconds or len(during) < 3:
                 during.append(carry(bench, rows))
     say(f"  {on_sent}: {len(during)} backlogs while pinned")
     return before, during
+
+
+def flow(bench, seconds, turns):
+    """Milliseconds (p50, p99) of each turn; from the second on a snapshot is held."""
+    bench.query("TRUNCATE message_log, message_log_claim")
+    found = []
+    with Relay(bench).running(), contextlib.closing(bench.session()) as other:
+        for turn in range(turns):
+            if turn == 1:
+                pin(other)
+            with bench.queue("quorum") as queue:
+                result = json.loads(bench.run("latency", queue, FLOW_RATE, seconds, 16, 256)[1])
+            found.append([result["commit_to_consumer"][which] / 1000 for which in ("p50", "p99")])
+    return found
 
 
 def run(bench):
@@ -51,7 +74,12 @@ def run(bench):
         lines.append((on_sent, spread(before), spread(during[:3]), spread(during[-3:]), ratio,
                       len(during) * rows))
         reach.append(ratio)
-    return {"settings": f"backlogs of {rows:,}, pinned for {seconds} s",
+    turn_seconds = bench.pick(1, 15, 60)
+    latency = [(n * turn_seconds * FLOW_RATE, *times)
+               for n, times in enumerate(flow(bench, turn_seconds, bench.pick(2, 5, 7)))]
+    return {"settings": f"backlogs of {rows:,}, pinned for {seconds} s;"
+                        f" {FLOW_RATE:,} rows a second, {turn_seconds} s a turn",
             "reach": {"horizon": min(reach, key=lambda cell: cell["median"])},
             "tables": [{"columns": ("`on_sent`", "messages/s before", "first three while pinned",
-                                    "last three", "× before", "rows while pinned"), "rows": lines}]}
+                                    "last three", "× before", "rows while pinned"), "rows": lines},
+                       {"columns": ("rows sent before", "p50", "p99"), "rows": latency}]}
