@@ -161,9 +161,21 @@ struct console *console_new(void)
 
 	pthread_mutex_init(&c->lock, NULL);
 	c->end = &c->first;
+	c->is_open = true; /* who asks before the start waits for it */
 	c->asked_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	c->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	return c;
+}
+
+static void close_up(struct console *c)
+{
+	struct console_job *job;
+
+	pthread_mutex_lock(&c->lock);
+	c->is_open = false;
+	pthread_mutex_unlock(&c->lock);
+	while ((job = take(c)))
+		refuse(job, CLOSED);
 }
 
 void console_start(struct console *c, const struct operate_settings *database)
@@ -176,23 +188,13 @@ void console_start(struct console *c, const struct operate_settings *database)
 	c->settings.stop_fd = &c->stop_fd;
 	if (c->stop_fd < 0 || c->asked_fd < 0 || thread_start(&c->thread, work, c) < 0) {
 		log_error("no console: there can be no thread");
+		close_up(c);
 		return;
 	}
 	c->is_running = true;
 	pthread_mutex_lock(&c->lock);
 	c->is_open = true;
 	pthread_mutex_unlock(&c->lock);
-}
-
-static void close_up(struct console *c)
-{
-	struct console_job *job;
-
-	pthread_mutex_lock(&c->lock);
-	c->is_open = false;
-	pthread_mutex_unlock(&c->lock);
-	while ((job = take(c)))
-		refuse(job, CLOSED);
 }
 
 void console_stop(struct console *c)

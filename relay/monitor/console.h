@@ -38,7 +38,7 @@ struct console;
 
 struct console *console_new(void);
 
-/* Has jobs done. The settings' texts outlive the thread; when there can be none, the log says so and
+/* Has jobs done, first those that were asked before. The settings' texts outlive the thread; when there can be none, the log says so and
    jobs are refused. */
 void console_start(struct console *c, const struct operate_settings *database);
 

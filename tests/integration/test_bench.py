@@ -72,10 +72,13 @@ def test_what_it_costs_the_database_is_counted(run, tmp_path):
 def test_larger_tables_and_bodies_and_several_relays_are_measured(run, tmp_path):
     run("bodies", "growth", "horizon", "relays")
     for name, count in (("bodies", 9), ("growth", 2), ("horizon", 2), ("relays", 3)):
-        (table,) = sections(tmp_path)[name]["tables"]
+        table = sections(tmp_path)[name]["tables"][0]
         assert len(table["rows"]) == count
         assert all(number > 0 for number in numbers({"tables": [
             {"rows": [row[:5] for row in table["rows"]]}]}))
+    _, flow = sections(tmp_path)["horizon"]["tables"]
+    assert [row[0] for row in flow["rows"]] == [0, 1000]
+    assert all(p99 >= p50 > 0 for _, p50, p99 in flow["rows"])
 
 
 def test_what_goes_on_beside_a_relay_is_measured(run, tmp_path):
