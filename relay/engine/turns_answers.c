@@ -19,6 +19,10 @@
 #define FULL_READ_SHARE        20
 #define FULL_READ_PAUSE_MAX_MS 60000
 
+/* A claim of so many rows tells that they keep coming: the next one follows without a look and
+   without the bell, which would cost a round trip and the writers a NOTIFY. */
+#define BUSY_CLAIM 16
+
 /* When the bell cannot be had, or rings for nothing: look again after 1, 2, 4 … ms. */
 #define PAUSE_MAX_MS 25
 #define PAUSES_MAX   8
@@ -150,7 +154,8 @@ static void take_claimed(struct turns *t)
 {
 	struct store_turn *turn = &t->turn;
 	bool has_more = turn->claimed && (turn->due >= turn->claim_limit ||
-					  turn->due > turn->claimed->count);
+					  turn->due > turn->claimed->count ||
+					  turn->claimed->count >= BUSY_CLAIM);
 
 	if (turn->full_read) {
 		t->full_read = false;

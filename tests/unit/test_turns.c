@@ -257,6 +257,22 @@ START_TEST(a_full_batch_means_more_and_a_smaller_one_means_a_last_look)
 }
 END_TEST
 
+START_TEST(a_claim_of_sixteen_rows_means_that_they_keep_coming)
+{
+	skip_adopt();
+	t.batch_size.rows = 40;
+	fake_database_insert(1, 16, clock_ms());
+	ck_assert(turn());
+	ck_assert_int_eq(work.batches[0]->count, 16);
+	ck_assert_int_eq(t.appetite, APPETITE_AWAKE);
+	t.batch_size.rows = 40;
+	fake_database_insert(17, 15, clock_ms());
+	ck_assert(turn());
+	ck_assert_int_eq(work.batches[1]->count, 15);
+	ck_assert_int_eq(t.appetite, APPETITE_DROWSY);
+}
+END_TEST
+
 START_TEST(a_batch_cut_short_by_its_bytes_means_more)
 {
 	skip_adopt();
@@ -1664,6 +1680,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, a_session_that_answers_nothing_is_lost_at_its_deadline);
 	tcase_add_test(tc, an_empty_table_is_claimed_once_and_slept_on);
 	tcase_add_test(tc, a_full_batch_means_more_and_a_smaller_one_means_a_last_look);
+	tcase_add_test(tc, a_claim_of_sixteen_rows_means_that_they_keep_coming);
 	tcase_add_test(tc, a_batch_cut_short_by_its_bytes_means_more);
 	tcase_add_test(tc, five_open_batches_are_enough);
 	tcase_add_test(tc, beside_rows_that_go_alone_there_is_room_for_one_batch_more);
