@@ -91,6 +91,16 @@ def save(folder, sections, order):
     (folder / "results.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
     (folder / "RESULTS.md").write_text(page(sections))
     (folder / "results.svg").write_text(chart.draw(sections))
+    if folder == ROOT / "tests/bench":
+        _quote(ROOT / "README.md", table(REACH_COLUMNS, reach_rows(sections)))
+
+
+def _quote(file, text):
+    """Between the two comments that are there for it."""
+    before, begin, rest = file.read_text().partition("<!-- numbers -->\n")
+    _, end, after = rest.partition("<!-- end of numbers -->\n")
+    assert begin and end, f"{file} has no place for the numbers"
+    file.write_text(f"{before}{begin}{text}\n{end}{after}")
 
 
 # --- showing ----------------------------------------------------------------------------------

@@ -93,5 +93,12 @@ def test_what_goes_on_beside_a_relay_is_measured(run, tmp_path):
     assert all(cell["median"] > 0 for row in (kept, deleted) for cell in (row[1], row[2]))
 
 
+def test_the_readme_quotes_the_results():
+    results = (BENCH / "RESULTS.md").read_text()
+    table = results.partition("## Numbers to reach\n\n")[2].partition("\n\n")[0]
+    assert table.startswith("| what |")
+    assert f"<!-- numbers -->\n{table}\n" in (BENCH.parents[1] / "README.md").read_text()
+
+
 def test_an_unknown_measurement_is_refused(run):
     assert "there are backlog, " in run("backlogs", check=1)
