@@ -209,11 +209,20 @@ def test_the_address_of_the_database_moves_to_a_standby(
 def test_postgres_turns_read_only_in_place_under_load(
         spare_postgres, spare_database, broker, make_load):
     load = make_load(spare_database, broker)
-    with load.stands():
+    with load.stands(), spare_database.connect() as session:
         spare_postgres.set_read_only(True)
-        load.relay.wait_for("cannot connect", side="database")
-        time.sleep(5)
-        spare_postgres.set_read_only(False)
+        try:
+            # The writers cannot; a relay with nothing to send would not notice.
+            cursor = session.cursor()
+            cursor.execute("SET TRANSACTION READ WRITE")
+            cursor.execute("""INSERT INTO message_log (message_id, exchange, routing_key, payload)
+                              VALUES ('despite', %s, 'key', %s)""", [load.exchange, b"despite"])
+            session.commit()
+            load.also_committed("despite", b"despite")
+            load.relay.wait_for("cannot connect", side="database")
+            time.sleep(5)
+        finally:
+            spare_postgres.set_read_only(False)
 
 
 # --- sessions (26, 28, 35) -------------------------------------------------------------------
@@ -480,6 +489,10 @@ def test_the_disk_is_full_while_rows_are_settled(
     spare_postgres.as_superuser("ALTER TABLE message_log SET TABLESPACE small",
                                 "ALTER INDEX message_log_due SET TABLESPACE small",
                                 "ALTER INDEX message_log_pkey SET TABLESPACE small",
+                                # With the room that it has on its pages the relay could settle
+                                # all, however full the disk is.
+                                "ALTER TABLE message_log RESET (fillfactor)",
+                                "ALTER INDEX message_log_pkey RESET (fillfactor)",
                                 "CREATE TABLE filler (b bytea) TABLESPACE small",
                                 "ALTER TABLE filler ALTER b SET STORAGE EXTERNAL", database=name)
     try:

@@ -32,15 +32,22 @@ def test_a_signal_with_1000_rows_in_flight_settles_and_gives_back(database, make
     with Peer() as peer:
         relay = make_relay(merge(quick_config(database.url, peer.url),
                                  {"relay": {"shutdown_timeout": "4s"}}))
-        database.insert_many(1000)
         relay.start()
-        wait_until(lambda: len(peer.published) == 1000, 30, what="a thousand publishes")
+        # It takes so many in hand only when it has seen how fast they are acked.
+        acked = 0
+        database.insert_many(2000)
+        while acked < 2000:
+            wait_until(lambda: len(peer.published) > acked, 30, what="further publishes")
+            acked = len(peer.published)
+            peer.published[acked - 1].ack(multiple=True)
+        database.insert_many(1000)
+        wait_until(lambda: len(peer.published) == 3000, 30, what="a thousand publishes")
         relay.signal(signal.SIGTERM)
         relay.wait_for("stopping", in_flight=1000)
-        peer.published[599].ack(multiple=True)
+        peer.published[2599].ack(multiple=True)
         assert relay.wait() == 0
-        assert database.statuses() == {"sent": 600, "sending": 400}
-        assert database.attempts() == {0: 1000}
+        assert database.statuses() == {"sent": 2600, "sending": 400}
+        assert database.attempts() == {0: 3000}
         assert database.claims() == 0
         seen(lost=0, charged=0)
 
