@@ -56,8 +56,8 @@ struct turns {
 	bool expects_rows; /* when it wakes: claims at once, without looking first */
 	bool was_rung;     /* the claim under way was asked for by the bell */
 	bool full_read;
-	int64_t full_read_at_ms; /* under load, the next one */
-	int64_t full_peek_at_ms; /* not before: the last one took long */
+	int64_t full_read_at_ms; /* of claims: the next one */
+	int64_t full_peek_at_ms; /* of looks: not before */
 	struct probe probe;      /* under way, or the last one */
 	uint64_t resumed;        /* destinations whose rows were looked for again */
 	int64_t adopt_at_ms;

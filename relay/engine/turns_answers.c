@@ -141,13 +141,16 @@ static void pause_shortly(struct turns *t)
 	fall_asleep(t, clock_ms() + clock_min(pause_ms, PAUSE_MAX_MS), false);
 }
 
-/* How long reading from the beginning is to be left off, after this turn did so. */
-static int64_t full_read_pause_ms(const struct turns *t)
+/* After this turn read from the beginning, be it for a claim or a peek. */
+static void put_off_full_reads(struct turns *t)
 {
-	if (t->turn.read_us <= FULL_READ_CHEAP_US)
-		return 0;
-	return clock_min(t->turn.read_us * FULL_READ_SHARE / 1000,
-			 FULL_READ_PAUSE_MAX_MS);
+	int64_t now_ms = clock_ms(), pause_ms = 0;
+
+	if (t->turn.read_us > FULL_READ_CHEAP_US)
+		pause_ms = clock_min(t->turn.read_us * FULL_READ_SHARE / 1000,
+				     FULL_READ_PAUSE_MAX_MS);
+	t->full_peek_at_ms = now_ms + pause_ms;
+	t->full_read_at_ms = now_ms + FULL_READ_EVERY_MS + pause_ms;
 }
 
 static void take_claimed(struct turns *t)
@@ -159,8 +162,7 @@ static void take_claimed(struct turns *t)
 
 	if (turn->full_read) {
 		t->full_read = false;
-		t->full_read_at_ms =
-			clock_ms() + FULL_READ_EVERY_MS + full_read_pause_ms(t);
+		put_off_full_reads(t);
 	}
 	if (turn->claimed) {
 		t->counts->claimed += (uint64_t)turn->claimed->count;
@@ -268,7 +270,7 @@ static void take_peek(struct turns *t)
 	bool adopts = turn->has_dead && !work_has_alone(t->work);
 
 	if (turn->full_read)
-		t->full_peek_at_ms = now_ms + full_read_pause_ms(t);
+		put_off_full_reads(t);
 	if (turn->has_dead)
 		t->adopt_at_ms = 0;
 	if (adopts || turn->next_due_ms == 0) {

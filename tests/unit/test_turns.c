@@ -1627,10 +1627,41 @@ START_TEST(a_resumed_destination_is_read_from_the_beginning_at_once)
 }
 END_TEST
 
+START_TEST(a_claim_from_the_beginning_that_took_long_puts_off_the_look_too)
+{
+	skip_adopt();
+	db->read_us = 400000;
+	ck_assert(turn());
+	ck_assert(db->last.claim_limit && db->last.full_read);
+	ck_assert(turn());
+	ck_assert(db->last.peek && !db->last.full_read);
+	fake_clock_advance(t.full_peek_at_ms - clock_ms());
+	ck_assert(turn());
+	ck_assert(db->last.peek && db->last.full_read);
+}
+END_TEST
+
+/* The claims of a steady flow need not read from the beginning: its looks do. */
+START_TEST(a_look_from_the_beginning_puts_off_that_of_the_claims)
+{
+	skip_adopt();
+	turn_all();
+	fake_clock_advance(1000);
+	turn_all();
+	ck_assert(db->last.peek && db->last.full_read);
+	fake_database_insert(1, 1, clock_ms());
+	fake_database_ring();
+	turns_collect(&t);
+	ck_assert(turn());
+	ck_assert(db->last.claim_limit && !db->last.full_read);
+}
+END_TEST
+
 /* A million rows that are passed by shall not be walked with each poll. */
 START_TEST(a_look_from_the_beginning_that_took_long_is_not_repeated_soon)
 {
 	skip_adopt();
+	ck_assert(turn()); /* the first claim */
 	db->read_us = 400000;
 	turn_all();
 	ck_assert_int_eq(t.appetite, APPETITE_ASLEEP);
@@ -1651,6 +1682,7 @@ START_TEST(after_a_look_from_the_mark_the_sleep_is_short_however_long_the_poll)
 {
 	skip_adopt();
 	t.settings.poll_interval_ms = 3600000;
+	ck_assert(turn()); /* the first claim */
 	db->read_us = 400000;
 	turn_all();
 	ck_assert_int_gt(t.sleep_until_ms, clock_ms() + 3000000);
@@ -1762,6 +1794,9 @@ Suite *unit_suite(void)
 	tcase_add_test(tc,
 		       parked_rows_that_are_not_due_do_not_matter_to_a_run_until_empty);
 	tcase_add_test(tc, a_resumed_destination_is_read_from_the_beginning_at_once);
+	tcase_add_test(tc,
+		       a_claim_from_the_beginning_that_took_long_puts_off_the_look_too);
+	tcase_add_test(tc, a_look_from_the_beginning_puts_off_that_of_the_claims);
 	tcase_add_test(tc, a_look_from_the_beginning_that_took_long_is_not_repeated_soon);
 	tcase_add_test(
 		tc, after_a_look_from_the_mark_the_sleep_is_short_however_long_the_poll);
