@@ -17,6 +17,7 @@ from harness.peer import Peer
 from harness.program import FAILPOINTS, RELEASE
 
 ROWS = 30
+MANY = 240  # several batches are settled together: enough for the third time
 BATCH = 8
 REFUSED = {"unroutable": "returned: ", "no exchange": "refused: ", "full": "nacked"}
 
@@ -269,16 +270,16 @@ CASES = [
     Case("receipt_taken", number=5),
     Case("receipt_taken", 13, number=5),
     Case("before_settle", number=5),
-    Case("before_settle", 2, number=5),
+    Case("before_settle", 2, number=5, rows=MANY),
     Case("uncommitted", 4, number=6),
     Case("settle_sent", number=6, quick=True),
-    Case("settle_sent", 2, number=6),
+    Case("settle_sent", 2, number=6, rows=MANY),
     Case("settled", number=6),
-    Case("settled", 3, number=6),
+    Case("settled", 3, number=6, rows=MANY),
     Case("before_settle", changes=DELETE),
     Case("uncommitted", 3, changes=DELETE),
     Case("settle_sent", changes=DELETE),
-    Case("settled", 2, changes=DELETE),
+    Case("settled", 2, changes=DELETE, rows=MANY),
     Case("receipt_taken", 13, changes=DELETE),
     # Among rows that the broker refuses.
     Case("return_read", setup=with_a_bad_row("unroutable"), quick=True),
