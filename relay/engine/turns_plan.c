@@ -130,7 +130,8 @@ static void plan_claim(struct turns *t, int64_t now_ms)
 		   !(t->settings.until_empty && t->work->count)) {
 		turn->peek = true;
 		turn->with_named = turns_has_watched(t);
-		turn->full_read = now_ms >= t->full_peek_at_ms || t->asks_parked;
+		/* What ends the run must not have passed by what was committed late. */
+		turn->full_read = now_ms >= t->full_peek_at_ms || t->settings.until_empty;
 		if (t->asks_parked)
 			turn->around_count = 0;
 		turn->sleep = t->settings.wants_bell;

@@ -38,8 +38,8 @@ struct console;
 
 struct console *console_new(void);
 
-/* Has jobs done, first those that were asked before. The settings' texts outlive the thread; when there can be none, the log says so and
-   jobs are refused. */
+/* Has jobs done, first those that were asked before. The settings' texts outlive the thread; when
+   there can be none, the log says so and jobs are refused. */
 void console_start(struct console *c, const struct operate_settings *database);
 
 /* Breaks off what the thread waits for, and answers 503 to all jobs that are left: a moment. */

@@ -202,7 +202,7 @@ def test_plans_that_were_made_while_the_table_was_empty_stay_good(
     relay = make_relay(merge(quick_config(database.url, broker.url),
                              {"relay": {"name": database.name, "lease": "30s"}}), RELEASE)
     relay.start()
-    for n in range(1, 11):  # the plans are made anew five times, and kept then
+    for n in range(1, 11):  # each statement has its plan, and keeps it
         database.insert_many(1, exchange, "key")
         database.insert_many(1, "", "nowhere")  # is returned
         database.wait_for_statuses(sent=n, failed=n)

@@ -1641,6 +1641,19 @@ START_TEST(a_claim_from_the_beginning_that_took_long_puts_off_the_look_too)
 }
 END_TEST
 
+START_TEST(a_run_until_empty_ends_with_a_look_from_the_beginning_however_long_it_takes)
+{
+	t.settings.until_empty = true;
+	skip_adopt();
+	db->read_us = 400000;
+	ck_assert(turn());
+	ck_assert(db->last.claim_limit && db->last.full_read);
+	ck_assert(turn());
+	ck_assert(db->last.peek && db->last.full_read);
+	ck_assert(t.is_empty);
+}
+END_TEST
+
 /* The claims of a steady flow need not read from the beginning: its looks do. */
 START_TEST(a_look_from_the_beginning_puts_off_that_of_the_claims)
 {
@@ -1796,6 +1809,9 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, a_resumed_destination_is_read_from_the_beginning_at_once);
 	tcase_add_test(tc,
 		       a_claim_from_the_beginning_that_took_long_puts_off_the_look_too);
+	tcase_add_test(
+		tc,
+		a_run_until_empty_ends_with_a_look_from_the_beginning_however_long_it_takes);
 	tcase_add_test(tc, a_look_from_the_beginning_puts_off_that_of_the_claims);
 	tcase_add_test(tc, a_look_from_the_beginning_that_took_long_is_not_repeated_soon);
 	tcase_add_test(
