@@ -2,14 +2,17 @@
 
 import pathlib
 import re
+import statistics
 
-from measure import Process, interleaved, spread
+from measure import Process, say, spread
 
 TITLE = "Slow-down of the application's inserts"
 NOTE = ("`pgbench`, nothing but one INSERT of 256 bytes a transaction, which is the worst case: a real "
         "transaction also does something else. No relay runs, so that only the trigger is measured; "
         "the writers then share the bell's lock, as they do while a relay works. The naive trigger "
-        "calls `pg_notify` for each row.")
+        "calls `pg_notify` for each row. A turn is many short slices, in which the contenders take "
+        "turns, too, forwards and backwards: what a disk or a neighbour does for some seconds is "
+        "more than what a trigger costs.")
 
 SCRIPT = ("INSERT INTO message_log (exchange, routing_key, payload)"
           " VALUES ('', 'q', convert_to(repeat('x', 256), 'UTF8'));\n")
@@ -43,18 +46,26 @@ def rate(bench, clients, length, triggers):
     return float(re.search(r"tps = ([\d.]+)", process.output).group(1))
 
 
+def turn(bench, clients, length, slices):
+    """By trigger, the mean rate over all slices."""
+    say(f"  {clients} clients")
+    found = {name: [] for name in TRIGGERS}
+    for number in range(slices):
+        for name in list(TRIGGERS)[::-1 if number % 2 else 1]:
+            found[name].append(rate(bench, clients, length, TRIGGERS[name]))
+    return {name: statistics.mean(rates) for name, rates in found.items()}
+
+
 def run(bench):
     # Of a second on a busy machine not a single transaction may be left.
-    option, amount, unit = bench.pick(("-t", 20, "transactions"), ("-T", 4, "s"), ("-T", 20, "s"))
+    length = bench.pick(("-t", 20), ("-T", 1), ("-T", 2))
+    slices = bench.pick(1, 12, 30)
     bench.query(NAIVE)
     lines, costs = [], []
     try:
         for clients in (1, 16):
-            found = interleaved(bench.repeats, {
-                f"{name}, {clients} clients": lambda triggers=triggers:
-                    rate(bench, clients, (option, amount), triggers)
-                for name, triggers in TRIGGERS.items()})
-            rates = dict(zip(TRIGGERS, found.values()))
+            turns = [turn(bench, clients, length, slices) for _ in range(bench.repeats)]
+            rates = {name: [rates[name] for rates in turns] for name in TRIGGERS}
             slower = {name: spread([100 * (1 - value / without) for value, without
                                     in zip(values, rates["no trigger"])])
                       for name, values in rates.items()}
@@ -63,7 +74,8 @@ def run(bench):
     finally:
         bench.query("DROP FUNCTION naive_notify CASCADE")
         bench.query("ALTER TABLE message_log ENABLE TRIGGER USER")
-    return {"settings": f"{amount} {unit} each, {bench.repeats} turns",
+    what = "transactions a session" if length[0] == "-t" else "s"
+    return {"settings": f"{bench.repeats} turns, in each {slices} slices of {length[1]} {what}",
             "reach": {"inserts": max(costs, key=lambda cell: cell["median"])},
             "tables": [{"columns": ("clients", "trigger", "inserts/s", "slower by %"),
                         "rows": lines}]}
