@@ -2,7 +2,7 @@
  * How long a message takes from the application's commit to a consumer. Writers and the consumer
  * are one process, so that one clock measures both ends.
  *
- *	DATABASE_URL=… AMQP_URL=… latency QUEUE RATE SECONDS CONNECTIONS BODY_BYTES
+ *	DATABASE_URL=… AMQP_URL=… latency QUEUE RATE SECONDS CONNECTIONS BODY_BYTES [direct]
  *
  * inserts RATE rows a second, evenly spaced, each in a transaction of its own on whichever
  * of CONNECTIONS sessions is free, consumes QUEUE meanwhile, waits until all have arrived,
@@ -16,6 +16,9 @@
  *
  * each as {"p50": …, "p99": …, "p99.9": …, "max": …}. A body begins with the number of its
  * message and the moment of its INSERT, in native byte order.
+ *
+ * With `direct` it publishes each message itself as soon as its row is committed: what is left
+ * of these times without a relay is the database's, the broker's and the machine's.
  */
 #include "bench/publisher.h"
 
@@ -36,6 +39,9 @@
 #define CONNECTIONS_MAX 64
 /* Nothing more arrives: the relay is dead, or has lost messages. */
 #define PATIENCE_NS INT64_C(60000000000)
+
+/* Waiting confirms are read when there are so many: by then they are old, so nothing blocks. */
+#define DIRECT_WINDOW 512
 
 #define INSERT \
 	"INSERT INTO message_log (exchange, routing_key, payload) VALUES ('', $1, $2)"
@@ -68,6 +74,7 @@ struct run {
 	struct pollfd polled[CONNECTIONS_MAX];
 	size_t connections;
 	char *body;
+	struct publisher *direct; /* NULL: a relay publishes */
 };
 
 static int64_t now_ns(void)
@@ -150,6 +157,18 @@ static void send_insert(struct run *run, struct writer *w, uint64_t number)
 	w->is_busy = true;
 }
 
+static void publish(struct run *run, uint64_t number)
+{
+	struct stamp stamp = {.number = number, .sent_ns = run->times[number].ns[SENT]};
+	amqp_bytes_t body = {.len = run->body_bytes, .bytes = run->body};
+
+	while (publisher_unconfirmed(run->direct) >= DIRECT_WINDOW)
+		publisher_await(run->direct);
+	memcpy(run->body, &stamp, sizeof(stamp));
+	publisher_send(run->direct, amqp_empty_bytes, amqp_cstring_bytes(run->queue),
+		       amqp_cstring_bytes("01234567-89ab-cdef-0123-456789abcdef"), body);
+}
+
 /* Takes the answer, if it is all there. */
 static void take_answer(struct run *run, struct writer *w)
 {
@@ -166,6 +185,8 @@ static void take_answer(struct run *run, struct writer *w)
 		PQclear(result);
 	}
 	w->is_busy = false;
+	if (run->direct)
+		publish(run, w->number);
 }
 
 static void wait_for_answers(struct run *run, int64_t until_ns)
@@ -268,8 +289,9 @@ int main(int argc, char **argv)
 	uint64_t rate;
 	int64_t took_ns;
 
-	if (argc != 6)
-		die("usage", "latency QUEUE RATE SECONDS CONNECTIONS BODY_BYTES");
+	if (argc < 6 || argc > 7 || (argc == 7 && strcmp(argv[6], "direct") != 0))
+		die("usage",
+		    "latency QUEUE RATE SECONDS CONNECTIONS BODY_BYTES [direct]");
 	run.queue = argv[1];
 	rate = strtoull(argv[2], NULL, 10);
 	run.count = rate * strtoull(argv[3], NULL, 10);
@@ -286,6 +308,8 @@ int main(int argc, char **argv)
 	/* The kernel may round a sleep up by 50 us unless told otherwise. */
 	prctl(PR_SET_TIMERSLACK, 1);
 	open_writers(&run);
+	if (argc == 7)
+		run.direct = publisher_open(getenv("AMQP_URL"));
 	if (pthread_create(&consumer, NULL, consume, &run) != 0)
 		die("consumer", "cannot be started");
 	while (!run.is_consuming)
@@ -301,6 +325,11 @@ int main(int argc, char **argv)
 	printf("}\n");
 	for (size_t i = 0; i < run.connections; i++)
 		PQfinish(run.writers[i].db);
+	if (run.direct) {
+		while (publisher_unconfirmed(run.direct) > 0)
+			publisher_await(run.direct);
+		publisher_close(run.direct);
+	}
 	free(run.times);
 	free(run.body);
 	return 0;

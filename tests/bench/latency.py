@@ -1,5 +1,6 @@
 """From the commit to the consumer, at an offered rate: woken by the doorbell, or polling."""
 
+import contextlib
 import json
 
 from measure import Relay, interleaved, spread
@@ -8,19 +9,28 @@ TITLE = "Latency from commit to consumer"
 NOTE = ("`latency.c` inserts 256-byte rows at even distances, each in a transaction of its own, and "
         "consumes the quorum queue; one process, one clock. Milliseconds, from the answer to the "
         "COMMIT until the consumer has the message; `insert` is what the application waited for "
-        "that answer. The spread is over the turns.")
+        "that answer. Without a relay `latency.c` publishes each message itself once its row is "
+        "committed, as an application does that may lose messages: what database, broker and "
+        "machine take, whoever carries it. The spread is over the turns.")
 
 CONNECTIONS = 16
 WAYS = {"doorbell": {}, "poll 1 s": {"wake": "poll"},
-        "poll 100 ms": {"wake": "poll", "poll_interval": "100ms"}}
+        "poll 100 ms": {"wake": "poll", "poll_interval": "100ms"},
+        "no relay": None}
 
 
 def once(bench, rate, seconds, settings):
     bench.query("TRUNCATE message_log")
     bench.settled()
-    relay = Relay(bench, relay=settings)
-    with bench.queue("quorum") as queue, relay.running():
-        return json.loads(bench.run("latency", queue, rate, seconds, CONNECTIONS, 256)[1])
+    with contextlib.ExitStack() as stack:
+        queue = stack.enter_context(bench.queue("quorum"))
+        if settings is None:
+            direct = ["direct"]
+            stack.callback(bench.query, "TRUNCATE message_log")  # the next relay's work else
+        else:
+            direct = []
+            stack.enter_context(Relay(bench, relay=settings).running())
+        return json.loads(bench.run("latency", queue, rate, seconds, CONNECTIONS, 256, *direct)[1])
 
 
 def line(rate, way, results):
