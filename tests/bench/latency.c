@@ -40,7 +40,7 @@
 /* Nothing more arrives: the relay is dead, or has lost messages. */
 #define PATIENCE_NS INT64_C(60000000000)
 
-/* Waiting confirms are read when there are so many: by then they are old, so nothing blocks. */
+/* So many may wait for their confirm; one that then has to be awaited counts as latency. */
 #define DIRECT_WINDOW 512
 
 #define INSERT \

@@ -1,4 +1,4 @@
-"""From the commit to the consumer, at an offered rate: woken by the doorbell, or polling."""
+"""From the commit to the consumer, at an offered rate: woken by the doorbell, polling, or no relay."""
 
 import contextlib
 import json
