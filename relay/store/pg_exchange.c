@@ -77,7 +77,7 @@ static int add(struct pg *pg, const char *sql, const struct pg_params *params,
 		sizes[i] = (int)params->items[i].size;
 		formats[i] = 1;
 	}
-	if (keeps_plan && count)
+	if (keeps_plan)
 		sent = PQsendQueryPrepared(pg->connection,
 					   plan_name(pg, sql, count, types, name,
 						     sizeof(name)),

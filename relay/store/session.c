@@ -30,4 +30,5 @@ void session_params(struct pg_params *p, const struct session_settings *settings
 	add_ms(p, settings->statement_timeout_ms);
 	add_ms(p, settings->lock_timeout_ms);
 	add_ms(p, settings->statement_timeout_ms); /* idle in a transaction */
+	pg_params_text(p, settings->plans_once ? "force_generic_plan" : "auto");
 }

@@ -18,6 +18,7 @@ struct session_settings {
 	int statement_timeout_ms; /* also for a transaction that idles */
 	int lock_timeout_ms;
 	bool for_transaction; /* they end with it: behind a pooler */
+	bool plans_once;      /* what is executed again and again */
 };
 
 /* Clears `p` and fills it. */

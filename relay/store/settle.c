@@ -17,21 +17,30 @@ static void tell(struct buffer *b, int n, bool deletes_sent, bool is_careful)
 
 char *settle_text(enum settle_form form, bool deletes_sent, bool tells)
 {
-	static const char *const claims[] = {SQL_SETTLE_CLOSE, SQL_SETTLE_KEEP,
-					     SQL_SETTLE_KEEP SQL_SETTLE_FREE};
-	static const int first_told[] = {4, 5, 6};
+	static const struct {
+		const char *claim, *ids, *answer;
+		int first_told; /* number of the parameter */
+	} forms[] = {
+		[SETTLE_SENT] = {SQL_SETTLE_SENT, SQL_SETTLE_SENT_IDS,
+				 SQL_SETTLE_ANSWER_SENT, 0},
+		[SETTLE_CLOSE] = {SQL_SETTLE_CLOSE, "$3", SQL_SETTLE_ANSWER, 4},
+		[SETTLE_KEEP] = {SQL_SETTLE_KEEP, "$3", SQL_SETTLE_ANSWER, 5},
+		[SETTLE_CAREFUL] = {SQL_SETTLE_KEEP SQL_SETTLE_FREE, "$3",
+				    SQL_SETTLE_ANSWER_CAREFUL, 6},
+	};
 	bool is_careful = form == SETTLE_CAREFUL;
-	int n = first_told[form];
 	struct buffer b = {0};
 	char *text;
 
-	buffer_printf(&b, "%s", claims[form]);
+	if (tells ? form == SETTLE_SENT : form == SETTLE_CLOSE)
+		return NULL;
+	buffer_printf(&b, "%s", forms[form].claim);
 	buffer_printf(&b, deletes_sent ? SQL_SETTLE_DELETE : SQL_SETTLE_MARK,
+		      forms[form].ids,
 		      is_careful ? " AND id IN (SELECT id FROM free)" : "");
 	if (tells)
-		tell(&b, n, deletes_sent, is_careful);
-	buffer_printf(&b, "%s",
-		      is_careful ? SQL_SETTLE_ANSWER_CAREFUL : SQL_SETTLE_ANSWER);
+		tell(&b, forms[form].first_told, deletes_sent, is_careful);
+	buffer_printf(&b, "%s", forms[form].answer);
 	text = xstrdup(buffer_text(&b));
 	buffer_release(&b);
 	return text;
@@ -113,14 +122,20 @@ static const char *verdict_of(const struct row *r)
 	return verdict_name(r->verdict);
 }
 
-static void add_numbers(struct pg_params *p, const struct batch *b, int which,
-			int64_t (*number)(const struct row *r))
+static void add_elements(struct pg_params *p, const struct batch *b, int which,
+			 int64_t (*number)(const struct row *r))
 {
 	const struct row *r;
 
-	pg_params_int8_array(p, count(b, which));
 	for (int i = 0; (r = next(b, which, &i));)
 		pg_params_element_int8(p, number(r));
+}
+
+static void add_numbers(struct pg_params *p, const struct batch *b, int which,
+			int64_t (*number)(const struct row *r))
+{
+	pg_params_int8_array(p, count(b, which));
+	add_elements(p, b, which, number);
 	pg_params_array_end(p);
 }
 
@@ -148,12 +163,46 @@ static void add_told(struct pg_params *p, const struct batch *b)
 	add_numbers(p, b, TOLD, latency_of);
 }
 
-bool settle_params(struct pg_params *p, const struct batch *b, int32_t relay_id,
-		   enum settle_form form, int64_t publishing_id)
+bool settle_tells(const struct batch *b)
 {
 	int i = 0;
-	bool tells = next(b, TOLD, &i) != NULL;
 
+	return next(b, TOLD, &i) != NULL;
+}
+
+static void add_claims(struct pg_params *p, struct batch *const *batches, int n)
+{
+	pg_params_int8_array(p, (size_t)n);
+	for (int i = 0; i < n; i++)
+		pg_params_element_int8(p, batches[i]->claim_id);
+	pg_params_array_end(p);
+}
+
+void settle_params_sent(struct pg_params *p, struct batch *const *batches, int n,
+			int32_t relay_id)
+{
+	size_t rows = 0;
+
+	pg_params_clear(p);
+	add_claims(p, batches, n);
+	pg_params_int4(p, relay_id);
+	for (int i = 0; i < n; i++)
+		rows += count(batches[i], SENT);
+	pg_params_int8_array(p, rows);
+	for (int i = 0; i < n; i++)
+		add_elements(p, batches[i], SENT, id_of);
+	pg_params_array_end(p);
+	pg_params_int8_array(p, rows);
+	for (int i = 0; i < n; i++) {
+		for (int k = 0; next(batches[i], SENT, &k);)
+			pg_params_element_int8(p, batches[i]->claim_id);
+	}
+	pg_params_array_end(p);
+}
+
+void settle_params(struct pg_params *p, const struct batch *b, int32_t relay_id,
+		   enum settle_form form, int64_t publishing_id)
+{
 	pg_params_clear(p);
 	pg_params_int8(p, b->claim_id);
 	pg_params_int4(p, relay_id);
@@ -164,7 +213,6 @@ bool settle_params(struct pg_params *p, const struct batch *b, int32_t relay_id,
 		pg_params_int8_null(p);
 	if (form == SETTLE_CAREFUL)
 		add_numbers(p, b, SENT | REFUSED, id_of);
-	if (tells)
+	if (settle_tells(b))
 		add_told(p, b);
-	return tells;
 }

@@ -8,24 +8,28 @@
 #include "store/pg.h"
 
 /*
- * The settlement of one batch as a statement and its parameters: the DECIDED rows, those
- * that were sent and those that were not, bound to the claim. See SQL_SETTLE_CLOSE in
- * sql.h.
+ * Settlements as statements and their parameters: the DECIDED rows, those that were sent and those
+ * that were not, bound to their claim. See SQL_SETTLE_SENT in sql.h.
  */
 
 enum settle_form {
-	SETTLE_CLOSE,   /* the claim goes with it */
+	SETTLE_SENT, /* any number of batches that have nothing to tell: their claims go */
+	SETTLE_CLOSE,   /* one batch that has: the claim goes with it */
 	SETTLE_KEEP,    /* the claim stays, and names publishing_id (0: none) */
 	SETTLE_CAREFUL, /* KEEP, going round rows that somebody else has locked */
 	SETTLE_FORMS,
 };
 
-/* The caller frees it. */
+/* The caller frees it. NULL where there is no such: SENT never tells, CLOSE always does. */
 char *settle_text(enum settle_form form, bool deletes_sent, bool tells);
 
-/* Fills `p`. Returns whether there are rows to tell of (refused ones, or sent ones with a history),
-   which decides about the text that fits. */
-bool settle_params(struct pg_params *p, const struct batch *b, int32_t relay_id,
+/* Are there rows to tell of: refused ones, or sent ones with a history? */
+bool settle_tells(const struct batch *b);
+
+/* Fill `p`, for SENT and for the other forms, whose text goes by what the batch has to tell. */
+void settle_params_sent(struct pg_params *p, struct batch *const *batches, int count,
+			int32_t relay_id);
+void settle_params(struct pg_params *p, const struct batch *b, int32_t relay_id,
 		   enum settle_form form, int64_t publishing_id);
 
 #endif

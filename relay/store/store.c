@@ -105,6 +105,7 @@ void store_add_settings(struct store *s)
 		.statement_timeout_ms = s->settings.statement_timeout_ms,
 		.lock_timeout_ms = s->settings.lock_timeout_ms,
 		.for_transaction = !store_has_session(s),
+		.plans_once = store_has_session(s),
 	};
 
 	session_params(&s->params, &settings);

@@ -33,6 +33,17 @@ static bool take_settled(struct store *s, struct batch *b, int index)
 	return pg_int(r, 0, 0) > 0;
 }
 
+static bool take_sent(struct store *s, struct batch *b)
+{
+	const struct pg_result *r = pg_result(s->pg, s->at.sent);
+	bool is_ours = false;
+
+	for (int i = 0; i < pg_rows(r); i++)
+		is_ours = is_ours || pg_int(r, i, 0) == b->claim_id;
+	batch_move_all(b, ROW_SETTLING, ROW_SETTLED);
+	return is_ours;
+}
+
 /* `now`: the server's time when the turn began, 0 where it is not known. */
 static int64_t local_ms(const struct store *s, int64_t now, int64_t timestamp)
 {
@@ -196,7 +207,10 @@ static void take_sleep(struct store *s, struct store_turn *t)
 void store_answers_take(struct store *s, struct store_turn *t)
 {
 	for (int i = 0; i < t->settle_count; i++) {
-		t->settled[i] = take_settled(s, t->settle[i], s->at.settle[i]);
+		if (s->at.settle[i] < 0)
+			t->settled[i] = take_sent(s, t->settle[i]);
+		else
+			t->settled[i] = take_settled(s, t->settle[i], s->at.settle[i]);
 	}
 	if (t->name) {
 		t->named = take_settled(s, t->name, s->at.name);

@@ -46,10 +46,10 @@ struct store {
 	int64_t turn_began_ms;
 	int64_t *renewed;
 
-	/* Where the answers of the turn stand; -1: not asked for. */
+	/* Where the answers of the turn stand; -1: not asked for, or among `sent`. */
 	struct {
-		int settle[STORE_SETTLE_MAX], name, renew, adopt, claim, probe, fetch,
-			bell, peek;
+		int sent, settle[STORE_SETTLE_MAX], name, renew, adopt, claim, probe,
+			fetch, bell, peek;
 	} at;
 };
 

@@ -17,11 +17,11 @@
 static int add_settle(struct store *s, struct batch *b, enum settle_form form,
 		      int64_t publishing_id)
 {
-	bool tells;
+	bool tells = settle_tells(b);
 
 	if (b->is_careful)
 		form = SETTLE_CAREFUL;
-	tells = settle_params(&s->params, b, s->relay_id, form, publishing_id);
+	settle_params(&s->params, b, s->relay_id, form, publishing_id);
 	/* What is decided from here on is for the next settlement. */
 	batch_move_all(b, ROW_DECIDED, ROW_SETTLING);
 	b->is_settling = form == SETTLE_CLOSE;
@@ -29,6 +29,30 @@ static int add_settle(struct store *s, struct batch *b, enum settle_form form,
 	if (tells)
 		return pg_add_planned_anew(s->pg, s->settle_sql[form][true], &s->params);
 	return pg_add(s->pg, s->settle_sql[form][false], &s->params);
+}
+
+/* Those that have something to tell one by one, the others together. */
+static void add_settlements(struct store *s, const struct store_turn *t)
+{
+	struct batch *sent[STORE_SETTLE_MAX];
+	int count = 0;
+
+	for (int i = 0; i < t->settle_count; i++) {
+		struct batch *b = t->settle[i];
+
+		if (b->is_careful || settle_tells(b))
+			s->at.settle[i] = add_settle(s, b, SETTLE_CLOSE, 0);
+		else
+			sent[count++] = b;
+	}
+	if (!count)
+		return;
+	settle_params_sent(&s->params, sent, count, s->relay_id);
+	s->at.sent = pg_add(s->pg, s->settle_sql[SETTLE_SENT][false], &s->params);
+	for (int i = 0; i < count; i++) {
+		batch_move_all(sent[i], ROW_DECIDED, ROW_SETTLING);
+		sent[i]->is_settling = true;
+	}
 }
 
 static int add_renew(struct store *s)
@@ -171,8 +195,7 @@ static bool claims(const struct store_turn *t)
 static void add_writes(struct store *s, const struct store_turn *t)
 {
 	store_add_begin(s);
-	for (int i = 0; i < t->settle_count; i++)
-		s->at.settle[i] = add_settle(s, t->settle[i], SETTLE_CLOSE, 0);
+	add_settlements(s, t);
 	if (t->name)
 		s->at.name = add_settle(s, t->name, SETTLE_KEEP, t->publishing_id);
 	if (t->renew)
@@ -192,13 +215,27 @@ static void add_writes(struct store *s, const struct store_turn *t)
 	store_add_commit(s);
 }
 
+/* Around a statement that is a transaction of its own. */
+static void add_begin_alone(struct store *s)
+{
+	if (!store_has_session(s))
+		store_add_begin(s);
+}
+
+static void add_end_alone(struct store *s)
+{
+	if (!store_has_session(s))
+		pg_add(s->pg, SQL_COMMIT, NULL);
+	pg_sync(s->pg);
+}
+
 static void add_reads(struct store *s, const struct store_turn *t)
 {
 	if (claims(t)) {
 		FAILPOINT_AFTER(pg_start(s->pg, 0), fetch_unsent);
-		store_add_begin(s);
+		add_begin_alone(s);
 		s->at.fetch = add_fetch(s);
-		store_add_commit(s);
+		add_end_alone(s);
 	}
 	/* A transaction each: what the peek sees must be younger than the bell. */
 	if (t->sleep && !s->has_bell) {
@@ -206,8 +243,7 @@ static void add_reads(struct store *s, const struct store_turn *t)
 		pg_sync(s->pg);
 	}
 	if (t->peek) {
-		if (!store_has_session(s))
-			store_add_begin(s);
+		add_begin_alone(s);
 		pg_params_clear(&s->params);
 		pg_params_int4(&s->params, s->relay_id);
 		pg_params_int4(&s->params, s->lock_key);
@@ -217,9 +253,7 @@ static void add_reads(struct store *s, const struct store_turn *t)
 		add_around(s, t);
 		s->at.peek = pg_add(s->pg, t->around_count ? SQL_PEEK_AROUND : SQL_PEEK,
 				    &s->params);
-		if (!store_has_session(s))
-			pg_add(s->pg, SQL_COMMIT, NULL);
-		pg_sync(s->pg);
+		add_end_alone(s);
 	}
 }
 

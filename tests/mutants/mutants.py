@@ -151,12 +151,13 @@ MUTANTS = [
     Mutant("settle_what_is_not_ours", "rows are marked sent by a relay whose claim is gone",
            ["fault comes_back_after_its_lease"],
            [(SQL,
-             '	" AND EXISTS (SELECT FROM mine)%1$s"                                    \\\n'
+             '	" AND EXISTS (SELECT FROM mine)%2$s"                                    \\\n'
              '	" RETURNING id)"\n'
              "#define SQL_SETTLE_DELETE",
-             '	"%1$s" \\\n'
+             '	"%2$s" \\\n'
              '	" RETURNING id)"\n'
-             "#define SQL_SETTLE_DELETE")]),
+             "#define SQL_SETTLE_DELETE"),
+            (SQL, " WHERE t.claim_id IN (SELECT claim_id FROM mine))", ")")]),
     Mutant("charge_what_is_not_ours", "rows are charged by a relay whose claim is gone",
            ["fault comes_back_after_its_lease"],
            [(SQL, '	" AND EXISTS (SELECT FROM mine)%1$s RETURNING m.id)"\n',

@@ -8,17 +8,24 @@
 #include "unit/unit.h"
 
 static struct pg_params p;
-static struct batch *b;
+static struct batch *b, *other;
 
 static void setup(void)
 {
 	b = fake_batch(1, 100, 6);
+	other = fake_batch(2, 200, 2);
 }
 
 static void teardown(void)
 {
 	batch_free(b);
+	batch_free(other);
 	pg_params_release(&p);
+}
+
+static void settle_sent(void)
+{
+	settle_params_sent(&p, (struct batch *[]){b, other}, 2, 77);
 }
 
 static void decide(int index, enum fate fate, int charge, int64_t delay_ms,
@@ -84,19 +91,26 @@ START_TEST(what_was_sent_goes_with_its_claim_and_nothing_else_does)
 	batch_set_state(b, &b->rows[1], ROW_IN_FLIGHT);
 	decide(4, FATE_SENT, 0, 0, NULL);
 	batch_set_state(b, &b->rows[4], ROW_SETTLED);
-	ck_assert(!settle_params(&p, b, 77, SETTLE_CLOSE, 0));
-	ck_assert_int_eq(p.count, 3);
-	ck_assert_int_eq(number(bytes_of(0), 8), b->claim_id);
+	batch_decide(other, &other->rows[1], (struct decision){.fate = FATE_SENT}, NULL);
+	b->claim_id = 11;
+	other->claim_id = 12;
+	settle_sent();
+	ck_assert_int_eq(p.count, 4);
+	ck_assert_str_eq(array(0), "{11,12}");
 	ck_assert_int_eq(number(bytes_of(1), 4), 77);
-	ck_assert_str_eq(array(2), "{100,103}");
+	ck_assert_str_eq(array(2), "{100,103,201}");
+	ck_assert_str_eq(array(3), "{11,11,12}");
 }
 END_TEST
 
 START_TEST(a_batch_without_any_verdict_still_closes_its_claim)
 {
-	ck_assert(!settle_params(&p, b, 77, SETTLE_CLOSE, 0));
-	ck_assert_int_eq(p.count, 3);
+	b->claim_id = 11;
+	other->claim_id = 12;
+	settle_sent();
+	ck_assert_str_eq(array(0), "{11,12}");
 	ck_assert_str_eq(array(2), "{}");
+	ck_assert_str_eq(array(3), "{}");
 }
 END_TEST
 
@@ -114,7 +128,8 @@ START_TEST(refused_rows_come_as_columns_of_one_table)
 	b->rows[4].verdict = VERDICT_DEFERRED;
 	b->rows[4].latency_ms = -1;
 	decide(5, FATE_SENT, 0, 0, NULL);
-	ck_assert(settle_params(&p, b, 77, SETTLE_CLOSE, 0));
+	ck_assert(settle_tells(b));
+	settle_params(&p, b, 77, SETTLE_CLOSE, 0);
 	ck_assert_int_eq(p.count, 11);
 	ck_assert_str_eq(array(2), "{100,105}");
 	ck_assert_str_eq(array(3), "{101,102,104}");
@@ -135,7 +150,8 @@ START_TEST(a_row_that_is_sent_in_the_end_is_told_of_when_it_has_a_history)
 	decide(1, FATE_SENT, 0, 0, NULL);
 	decide(2, FATE_SENT, 0, 0, NULL);
 	b->rows[2].verdict = VERDICT_SENT;
-	ck_assert(settle_params(&p, b, 77, SETTLE_CLOSE, 0));
+	ck_assert(settle_tells(b));
+	settle_params(&p, b, 77, SETTLE_CLOSE, 0);
 	ck_assert_str_eq(array(2), "{101,102}");
 	ck_assert_str_eq(array(3), "{102}");
 	ck_assert_str_eq(array(4), "{sent}");
@@ -170,7 +186,7 @@ START_TEST(the_careful_form_has_all_ids_to_look_for_locks)
 {
 	decide(0, FATE_SENT, 0, 0, NULL);
 	decide(1, FATE_RETRY, 1, 10000, "no");
-	ck_assert(settle_params(&p, b, 77, SETTLE_CAREFUL, 0));
+	settle_params(&p, b, 77, SETTLE_CAREFUL, 0);
 	ck_assert_str_eq(array(2), "{100}");
 	ck_assert_str_eq(array(4), "{100,101}");
 	ck_assert_str_eq(array(5), "{101}");
@@ -183,8 +199,9 @@ START_TEST(parameters_are_written_anew_each_time)
 	decide(1, FATE_RETRY, 1, 10000, "no");
 	settle_params(&p, b, 77, SETTLE_CLOSE, 0);
 	batch_move_all(b, ROW_DECIDED, ROW_SETTLING);
-	ck_assert(!settle_params(&p, b, 77, SETTLE_CLOSE, 0));
-	ck_assert_int_eq(p.count, 3);
+	ck_assert(!settle_tells(b));
+	settle_sent();
+	ck_assert_int_eq(p.count, 4);
 }
 END_TEST
 
@@ -212,10 +229,18 @@ START_TEST(text_and_parameters_fit_together)
 	char *sql = settle_text(form, deletes, tells);
 	char parameter[16];
 
+	if (tells ? form == SETTLE_SENT : form == SETTLE_CLOSE) {
+		ck_assert_ptr_null(sql);
+		return;
+	}
 	decide(0, FATE_SENT, 0, 0, NULL);
 	if (tells)
 		decide(1, FATE_RETRY, 1, 10000, "no");
-	ck_assert_int_eq(settle_params(&p, b, 77, form, 0), tells);
+	ck_assert_int_eq(settle_tells(b), tells);
+	if (form == SETTLE_SENT)
+		settle_sent();
+	else
+		settle_params(&p, b, 77, form, 0);
 	ck_assert_int_eq(highest(sql), p.count);
 	for (int n = 1; n <= p.count; n++) {
 		snprintf(parameter, sizeof(parameter), "$%d", n);
@@ -223,7 +248,7 @@ START_TEST(text_and_parameters_fit_together)
 	}
 	ck_assert_ptr_null(strchr(sql, '%'));
 	ck_assert_int_eq(strstr(sql, "DELETE FROM message_log_claim") != NULL,
-			 form == SETTLE_CLOSE);
+			 form == SETTLE_SENT || form == SETTLE_CLOSE);
 	ck_assert_int_eq(strstr(sql, "DELETE FROM message_log WHERE") != NULL, deletes);
 	ck_assert_int_eq(strstr(sql, "INTO message_log_attempt") != NULL, tells);
 	ck_assert_int_eq(strstr(sql, "FROM message_log_attempt WHERE") != NULL,
