@@ -184,7 +184,7 @@ void turns_collect(struct turns *t)
 
 int64_t turns_due_ms(const struct turns *t)
 {
-	int64_t due_ms = CLOCK_NEVER;
+	int64_t due_ms = t->gather_until_ms;
 
 	if (!t->link.is_up)
 		return t->link.retry_at_ms;

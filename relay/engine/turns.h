@@ -55,6 +55,9 @@ struct turns {
 	int pauses;        /* short ones in a row: writers under way, rings for nothing */
 	bool expects_rows; /* when it wakes: claims at once, without looking first */
 	bool was_rung;     /* the claim under way was asked for by the bell */
+	bool is_trickle;   /* the last claim took a row or two: they come one by one */
+	int64_t looked_at_ms;
+	int64_t gather_until_ms; /* batches that are done wait for others */
 	bool full_read;
 	int64_t full_read_at_ms; /* of claims: the next one */
 	int64_t full_peek_at_ms; /* of looks: not before */

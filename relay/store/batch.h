@@ -64,7 +64,8 @@ struct batch {
 			    named in the claim before it is published */
 	bool is_careful; /* a settlement ran into somebody's row lock: go round locked rows */
 	int64_t settle_at_ms; /* careful: try the rest again then */
-	bool is_settling;     /* its claim is being closed, or was, if the answer is
+	int64_t done_at_ms; /* every row has its fate since then; 0: not, or not noticed */
+	bool is_settling;   /* its claim is being closed, or was, if the answer is
 				 missing: nothing of it is published */
 	bool is_lost;    /* its claim is somebody else's: what is in flight is waited for,
 			     nothing is published (again) */

@@ -47,7 +47,7 @@ struct store_settings {
 
 enum store_bell {
 	STORE_BELL_NONE,    /* not asked for */
-	STORE_BELL_TAKEN,   /* writers will ring, until the next claim */
+	STORE_BELL_TAKEN,   /* writers will ring, until a claim that does not keep it */
 	STORE_BELL_SHARED,  /* another relay sleeps on it; its ring wakes us, too */
 	STORE_BELL_WRITERS, /* writers are under way, who will not ring */
 };
@@ -77,9 +77,10 @@ struct store_turn {
 	bool full_read;
 	const struct destination *around; /* claim and peek leave their rows out */
 	int around_count;
-	bool wake;  /* give the bell back; a claim does so, too */
-	bool peek;  /* look when the next row is due */
-	bool sleep; /* with peek: take the bell first */
+	bool wake;       /* give the bell back; a claim does so, too */
+	bool keeps_bell; /* but not this one: writers go on ringing */
+	bool peek;       /* look when the next row is due */
+	bool sleep;      /* with peek: take the bell first */
 
 	/* What came of it; valid when store_turn_poll() has returned 1. */
 

@@ -269,7 +269,7 @@ void store_turn_begin(struct store *s, struct store_turn *t)
 	fetch_more(s);
 	pg_begin(s->pg);
 	/* From here on writers need not ring: we are awake. */
-	if ((t->claim_limit || t->wake) && s->has_bell) {
+	if (((t->claim_limit && !t->keeps_bell) || t->wake) && s->has_bell) {
 		store_add_key_statement(s, SQL_BELL_RELEASE);
 		pg_sync(s->pg);
 		s->has_bell = false;

@@ -607,7 +607,7 @@ void store_turn_begin(struct store *s, struct store_turn *t)
 	db->hangs_next_turn = false;
 	s->answer = (struct store_turn){0};
 	s->claim_id = 0;
-	if (t->claim_limit || t->wake)
+	if ((t->claim_limit && !t->keeps_bell) || t->wake)
 		s->has_bell = false;
 	s->times_out = must_wait(t);
 	if (s->times_out)

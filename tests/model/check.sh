@@ -20,6 +20,9 @@ holds safety   doorbell CRASH WRITERS=1 COMMITS=2
 holds liveness doorbell CRASH WRITERS=1
 holds safety   doorbell SCHEDULED WRITERS=1 COMMITS=2
 holds liveness doorbell SCHEDULED WRITERS=1
+holds safety   doorbell EXACT RELAYS=1 COMMITS=3
+holds liveness doorbell EXACT
+fails safety   doorbell EXACT RELAYS=1 DEAF_CLAIM
 fails safety   doorbell NO_SECOND_LOOK
 fails safety   doorbell PEEK_FIRST
 fails safety   doorbell NO_SHARED_LOCK

@@ -14,11 +14,14 @@
  * be claimed while some relay lives. Timers that are left are the pause of a few milliseconds,
  * the earliest next_retry that SQL_PEEK saw (SCHEDULED: some rows are for later), and, where one
  * of the relays may die or have its broker block for good (CRASH), SHARED_SLEEP_MAX_MS, since who
- * sleeps on the bell of a relay that is gone is not rung for.
+ * sleeps on the bell of a relay that is gone is not rung for. Besides, after a claim that kept the
+ * bell a look follows (TRICKLE_LOOK_MS), for what the claim missed. EXACT is without that timer,
+ * and no claim misses anything: then the ring alone must do.
  *
  * The models that must go wrong: NO_SECOND_LOOK (sleeps as soon as it has the bell), PEEK_FIRST
  * (looks before it takes the bell), NO_SHARED_LOCK (writers look at the bell, but do not hold it
- * until they commit), DEAF (what rang during the peek is not heard), NO_SHARED_TIMER.
+ * until they commit), DEAF (what rang during the peek is not heard), DEAF_CLAIM (or during a claim
+ * that keeps the bell), NO_SHARED_TIMER.
  */
 #ifndef RELAYS
 #define RELAYS 2
@@ -53,6 +56,12 @@ bool ends[RELAYS];   /* it is gone */
 #define SHARED_TIMER true
 #else
 #define SHARED_TIMER false
+#endif
+
+#ifdef EXACT
+#define LOOK_TIMER false
+#else
+#define LOOK_TIMER true
 #endif
 
 /* --- the application --- */
@@ -121,15 +130,23 @@ proctype relay(byte me)
 {
 	bool has_bell; /* turns.has_bell: somebody rings */
 	bool was_rung, full_read = true, pauses, is_shared;
+	bool keeps_bell; /* during the claim, and on the sleep that follows without a look */
 	byte seen, scheduled;
 	mtype answer;
 
 awake:	{
-	has_bell = false; /* plan_wake */
+	/* plan_claim, plan_wake: if rows come one by one */
+	atomic {
+		if
+		:: was_rung && bell == me -> keeps_bell = true
+		:: keeps_bell = false
+		fi;
+		has_bell = false
+	};
 SQL_BELL_RELEASE:
 	atomic {
 		if
-		:: bell == me -> bell = NOBODY
+		:: bell == me && !keeps_bell -> bell = NOBODY
 		:: else
 		fi
 	};
@@ -138,18 +155,27 @@ SQL_CLAIM:
 	atomic {
 		if
 		:: seen = due; due = 0
+#ifndef EXACT
 		:: !full_read
+#endif
 		fi;
 		full_read = false
 	};
 take_claimed:
 	atomic {
-		rung[me] = false; /* listen: for what we have seen, or are about to see */
-		pauses = !seen && was_rung;
+#ifdef DEAF_CLAIM
+		rung[me] = false;
+#else
+		/* listen: for what we have seen, or are about to see */
+		rung[me] = rung[me] && keeps_bell;
+#endif
+		pauses = !seen && was_rung && !keeps_bell;
+		keeps_bell = keeps_bell && seen;
+		has_bell = keeps_bell; /* sleep_on */
 		was_rung = false;
 		seen = 0;
 		if
-		:: pauses -> goto asleep
+		:: pauses || keeps_bell -> goto asleep
 		:: else -> goto drowsy
 		fi
 	};
@@ -200,8 +226,9 @@ take_peek:
 asleep:
 	if
 	:: rung[me] -> goto heard
-	:: atomic { pauses || scheduled & ~ahead || is_shared && SHARED_TIMER || POLLS ->
-		pauses = false; is_shared = false; scheduled = 0; goto drowsy }
+	:: atomic { pauses || scheduled & ~ahead || is_shared && SHARED_TIMER || POLLS ||
+		    keeps_bell && LOOK_TIMER ->
+		pauses = false; is_shared = false; keeps_bell = false; scheduled = 0; goto drowsy }
 	fi;
 
 heard:	/* listen */
@@ -227,7 +254,7 @@ heard:	/* listen */
 		shares[me] = false;
 		rung[me] = false;
 		has_bell = false; was_rung = false; full_read = false; pauses = false;
-		is_shared = false; seen = 0; scheduled = 0; answer = 0
+		keeps_bell = false; is_shared = false; seen = 0; scheduled = 0; answer = 0
 	}
 }
 

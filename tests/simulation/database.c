@@ -1184,6 +1184,11 @@ static void add_settlement(struct request *r, struct batch *b, bool keeps,
 	b->is_settling = !keeps && !b->is_careful;
 }
 
+static bool releases_bell(const struct store_turn *t)
+{
+	return (t->claim_limit && !t->keeps_bell) || t->wake;
+}
+
 static void fill_request(struct store *s, struct request *r, struct store_turn *t)
 {
 	*r = (struct request){.renew = t->renew,
@@ -1192,7 +1197,7 @@ static void fill_request(struct store *s, struct request *r, struct store_turn *
 			      .peek = t->peek,
 			      .sleep = t->sleep,
 			      .claim_limit = t->claim_limit,
-			      .release = (t->claim_limit || t->wake) && s->has_bell,
+			      .release = s->has_bell && releases_bell(t),
 			      .turn = s->turn_number,
 			      .due_from_ms = t->full_read ? INT64_MIN : s->due_from_ms,
 			      .due_from_id = t->full_read ? INT64_MIN : s->due_from_id,
@@ -1253,7 +1258,7 @@ void store_turn_begin(struct store *s, struct store_turn *t)
 
 		fill_request(s, &nobody_hears, t);
 	}
-	if (t->claim_limit || t->wake)
+	if (releases_bell(t))
 		s->has_bell = false;
 	task_seam();
 }

@@ -11,6 +11,7 @@
 #define POLL_MS     1000
 #define BATCH       4
 #define BATCH_BYTES 1000
+#define GATHER_MS   10
 
 static const struct turns_settings settings = {
 	.poll_interval_ms = POLL_MS,
@@ -131,6 +132,8 @@ static void decide(struct batch *b, int first, int count, enum fate fate)
 		batch_set_state(b, &b->rows[i], ROW_IN_FLIGHT);
 		batch_decide(b, &b->rows[i], d, fate == FATE_SENT ? NULL : "no");
 	}
+	/* Few rows wait a moment for others before they are settled; these have. */
+	b->done_at_ms = clock_ms() - GATHER_MS;
 }
 
 static void decide_all(struct batch *b, enum fate fate)
@@ -493,6 +496,97 @@ START_TEST(rings_for_nothing_are_answered_by_growing_pauses)
 }
 END_TEST
 
+/* Asleep on the bell, and the last claim took one row. */
+static void trickle(void)
+{
+	skip_adopt();
+	turn_all();
+	fake_database_insert(1, 1, clock_ms());
+	turns_collect(&t);
+	turn_all();
+	ck_assert_int_eq(work.count, 1);
+	ck_assert(store_has_bell(store));
+}
+
+START_TEST(rows_that_come_one_by_one_are_claimed_without_giving_the_bell_back)
+{
+	trickle();
+	fake_database_insert(2, 1, clock_ms());
+	turns_collect(&t);
+	ck_assert_int_eq(turn_all(), 1);
+	ck_assert_int_eq(db->last.claim_limit, BATCH);
+	ck_assert_int_eq(work.count, 2);
+	ck_assert(store_has_bell(store) && t.has_bell);
+	ck_assert_int_eq(t.appetite, APPETITE_ASLEEP);
+}
+END_TEST
+
+START_TEST(a_row_that_is_committed_during_such_a_claim_rings_and_is_claimed_next)
+{
+	trickle();
+	fake_database_insert(2, 1, clock_ms());
+	turns_collect(&t);
+	ck_assert(begin());
+	fake_database_insert(3, 1, clock_ms());
+	answer();
+	ck_assert_int_eq(work.count, 2);
+	ck_assert_int_eq(turn_all(), 1);
+	ck_assert_int_eq(work.count, 3);
+}
+END_TEST
+
+/* Its row may be scheduled ahead, and the ring before it was not for that one. */
+START_TEST(rows_that_come_one_by_one_do_not_put_off_the_look_for_long)
+{
+	trickle();
+	fake_clock_advance(40);
+	fake_database_insert(2, 1, clock_ms());
+	fake_database_insert(3, 1, clock_ms() + 20);
+	turns_collect(&t);
+	ck_assert_int_eq(turn_all(), 1);
+	ck_assert_int_eq(work.count, 2);
+	ck_assert_int_le(turns_due_ms(&t), clock_ms() + 10);
+	fake_clock_advance(10);
+	ck_assert_int_eq(turn_all(), 1);
+	ck_assert(db->last.peek);
+	fake_clock_advance(10);
+	turn_all();
+	ck_assert_int_eq(work.count, 3);
+}
+END_TEST
+
+START_TEST(writers_ring_no_more_when_many_rows_come)
+{
+	trickle();
+	fake_database_insert(2, 3, clock_ms());
+	turns_collect(&t);
+	turn_all();
+	ck_assert(store_has_bell(store));
+	fake_database_insert(5, 1, clock_ms());
+	turns_collect(&t);
+	ck_assert(turn());
+	ck_assert_int_eq(work.count, 3);
+	ck_assert(!store_has_bell(store));
+}
+END_TEST
+
+START_TEST(a_ring_for_nothing_between_rows_that_come_one_by_one_is_followed_by_a_look)
+{
+	trickle();
+	fake_database_ring();
+	turns_collect(&t);
+	ck_assert_int_eq(turn_all(), 2);
+	ck_assert(db->last.peek);
+	ck_assert(t.has_bell);
+	/* After a second one the relay stays off the bell. */
+	fake_database_ring();
+	turns_collect(&t);
+	ck_assert(turn());
+	ck_assert(!store_has_bell(store));
+	ck_assert_int_eq(t.appetite, APPETITE_ASLEEP);
+}
+END_TEST
+
 /* Its receipts come in so long a time, with or without a row that failed. */
 START_TEST(claims_follow_how_fast_the_broker_confirms)
 {
@@ -739,6 +833,88 @@ START_TEST(only_complete_batches_are_settled_and_the_next_claim_rides_along)
 }
 END_TEST
 
+/* Every row has been confirmed just now. */
+static void confirm(struct batch *b)
+{
+	decide_all(b, FATE_SENT);
+	b->done_at_ms = 0;
+}
+
+START_TEST(batches_that_are_done_wait_for_others_and_are_settled_together)
+{
+	struct batch *first, *second;
+	int64_t until_ms;
+
+	skip_adopt();
+	first = claim_rows(1, 1);
+	second = claim_rows(11, 2);
+	turn_all();
+	confirm(first);
+	ck_assert(!begin());
+	until_ms = clock_ms() + GATHER_MS;
+	ck_assert_int_eq(turns_due_ms(&t), until_ms);
+	fake_clock_advance(GATHER_MS - 1);
+	confirm(second);
+	ck_assert(!begin());
+	ck_assert_int_eq(turns_due_ms(&t), until_ms);
+	fake_clock_advance(1);
+	ck_assert(turn());
+	ck_assert_int_eq(db->last.settle_count, 2);
+	ck_assert_int_eq(work.count, 0);
+}
+END_TEST
+
+START_TEST(a_claim_does_not_take_along_what_waits_for_others)
+{
+	skip_adopt();
+	confirm(claim_rows(1, 1));
+	claim_rows(11, 2);
+	ck_assert_int_eq(db->last.settle_count, 0);
+	ck_assert_int_eq(work.count, 2);
+}
+END_TEST
+
+START_TEST(a_batch_with_locked_rows_does_not_hurry_the_others)
+{
+	struct batch *locked;
+
+	skip_adopt();
+	locked = claim_rows(1, 1);
+	confirm(claim_rows(11, 2));
+	turn_all();
+	confirm(locked);
+	locked->is_careful = true;
+	locked->settle_at_ms = clock_ms() + 1000;
+	ck_assert(!begin());
+	fake_clock_advance(GATHER_MS);
+	confirm(work.batches[1]);
+	ck_assert(!begin());
+	ck_assert_int_eq(turns_due_ms(&t), clock_ms() + GATHER_MS);
+}
+END_TEST
+
+enum reason { MANY_ROWS, NO_ROOM, BROKER_AWAY, GIVEN_BACK, UNTIL_EMPTY, REASONS };
+
+START_TEST(what_has_a_reason_to_be_settled_at_once_waits_for_nothing)
+{
+	skip_adopt();
+	t.batch_size.rows = _i == MANY_ROWS ? 64 : BATCH;
+	fake_database_insert(1, t.batch_size.rows, clock_ms());
+	ck_assert(turn());
+	for (int i = 0; _i == NO_ROOM && i < 4; i++)
+		claim_rows(101 + i, 1);
+	t.appetite = APPETITE_ASLEEP;
+	t.sleep_until_ms = CLOCK_NEVER;
+	may_claim = _i != BROKER_AWAY && _i != GIVEN_BACK;
+	releases = _i == GIVEN_BACK;
+	t.settings.until_empty = _i == UNTIL_EMPTY;
+	confirm(work.batches[0]);
+	ck_assert(turn());
+	ck_assert_int_ge(db->last.settle_count, 1);
+	releases = false;
+}
+END_TEST
+
 START_TEST(refused_rows_are_counted_and_reported)
 {
 	struct batch *b;
@@ -766,6 +942,8 @@ START_TEST(a_claim_without_rows_is_closed)
 	claim_rows(1, 2);
 	work.batches[0]->count = 0;
 	memset(work.batches[0]->in_state, 0, sizeof(work.batches[0]->in_state));
+	turn();
+	fake_clock_advance(GATHER_MS);
 	turn();
 	ck_assert_int_eq(work.count, 0);
 	ck_assert_int_eq(db->claim_count, 0);
@@ -1107,6 +1285,8 @@ START_TEST(rows_of_a_claim_that_could_not_be_renewed_are_not_published)
 	/* In doubt: not ours to publish again. */
 	batch_set_state(lost, &lost->rows[0], ROW_WAITING);
 	ck_assert_int_eq(batch_open_rows(lost), 0);
+	turn();
+	fake_clock_advance(GATHER_MS);
 	turn();
 	ck_assert_int_eq(work.count, 1);
 	ck_assert_uint_eq(counts.claims_lost, 1);
@@ -1739,6 +1919,16 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, a_ring_wakes);
 	tcase_add_test(tc, a_ring_while_awake_changes_nothing);
 	tcase_add_test(tc, rings_for_nothing_are_answered_by_growing_pauses);
+	tcase_add_test(
+		tc, rows_that_come_one_by_one_are_claimed_without_giving_the_bell_back);
+	tcase_add_test(
+		tc,
+		a_row_that_is_committed_during_such_a_claim_rings_and_is_claimed_next);
+	tcase_add_test(tc, rows_that_come_one_by_one_do_not_put_off_the_look_for_long);
+	tcase_add_test(tc, writers_ring_no_more_when_many_rows_come);
+	tcase_add_test(
+		tc,
+		a_ring_for_nothing_between_rows_that_come_one_by_one_is_followed_by_a_look);
 	tcase_add_loop_test(tc, claims_follow_how_fast_the_broker_confirms, 0, 5);
 	tcase_add_test(tc, writers_under_way_are_waited_for_in_growing_pauses);
 	tcase_add_test(tc, a_row_scheduled_ahead_ends_the_sleep);
@@ -1753,6 +1943,12 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, rows_for_later_and_claims_of_others_alive_are_not_due);
 	tcase_add_test(tc,
 		       only_complete_batches_are_settled_and_the_next_claim_rides_along);
+	tcase_add_test(tc,
+		       batches_that_are_done_wait_for_others_and_are_settled_together);
+	tcase_add_test(tc, a_claim_does_not_take_along_what_waits_for_others);
+	tcase_add_test(tc, a_batch_with_locked_rows_does_not_hurry_the_others);
+	tcase_add_loop_test(tc, what_has_a_reason_to_be_settled_at_once_waits_for_nothing,
+			    0, REASONS);
 	tcase_add_test(tc, refused_rows_are_counted_and_reported);
 	tcase_add_test(tc, a_claim_without_rows_is_closed);
 	tcase_add_test(tc, giving_back_settles_what_is_known_and_frees_the_rest);
