@@ -42,8 +42,8 @@ struct pg_settings {
 	const char *password; /* overrides the url's, or NULL */
 	const struct tls_options *tls; /* see pg_tls.h; or NULL. Valid until pg_free() */
 	const char *application_name;
-	/* Keep the plans of statements with parameters for as long as the connection lasts;
-	   not behind a pooler that changes servers. Their texts must stay where they are. */
+	/* Keep statements prepared for as long as the connection lasts; not behind a pooler
+	   that changes servers. Their texts must stay where they are. */
 	bool keeps_plans;
 	bool any_server; /* accept a read-only server (to tell the user that it is one) */
 };
@@ -109,7 +109,8 @@ void pg_params_array_end(struct pg_params *p);
 
 void pg_begin(struct pg *pg);
 int pg_add(struct pg *pg, const char *sql, const struct pg_params *params);
-/* For a statement whose plan, made while a table was empty, could be a bad one later. */
+/* For a statement whose plan, made while a table was empty, could be a bad one later, or whose text
+   does not stay. */
 int pg_add_planned_anew(struct pg *pg, const char *sql, const struct pg_params *params);
 void pg_sync(struct pg *pg);
 void pg_start(struct pg *pg, int timeout_ms);

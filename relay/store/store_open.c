@@ -47,13 +47,14 @@ static int greet(struct store *s, int64_t deadline_ms, struct error *err)
 	return 0;
 }
 
-/* LISTEN takes no parameters. The channel is the one that message_log_ring() notifies. */
+/* LISTEN takes no parameters, and a text that is freed cannot be kept prepared. The channel is the
+   one that message_log_ring() notifies. */
 static void add_listen(struct store *s)
 {
 	char *sql = xasprintf("LISTEN message_log_%lld",
 			      (long long)s->lock_key + 2147483648LL);
 
-	pg_add(s->pg, sql, NULL);
+	pg_add_planned_anew(s->pg, sql, NULL);
 	free(sql);
 }
 

@@ -251,8 +251,21 @@ MUTANTS = [
            [(TURNS, "	if (rc > 0 && t->has_bell) {\n", "	if (rc > 1 && t->has_bell) {\n")]),
     Mutant("keep_the_bell", "a relay at work lets every writer ring",
            ["unit turns"],
-           [(TURNS_PLAN, "	t->turn.wake = store_has_bell(t->store);\n",
+           [(TURNS_PLAN, "	t->turn.wake = store_has_bell(t->store) && !t->turn.keeps_bell;\n",
              "	t->turn.wake = false;\n")]),
+    Mutant("deaf_after_a_claim", "what rings during a claim that kept the bell is not heard",
+           ["unit turns"],
+           [(TURNS_ANSWERS, "	fall_asleep(t, clock_min(t->sleep_until_ms, t->looked_at_ms + TRICKLE_LOOK_MS),\n"
+             "		    true);\n",
+             "	fall_asleep(t, clock_min(t->sleep_until_ms, t->looked_at_ms + TRICKLE_LOOK_MS),\n"
+             "		    false);\n")]),
+    Mutant("ring_for_a_crowd", "a relay keeps the bell however many rows come",
+           ["unit turns"],
+           [(TURNS_PLAN, "t->was_rung && t->is_trickle && store_has_bell(t->store)",
+             "t->was_rung && store_has_bell(t->store)")]),
+    Mutant("gather_for_ever", "batches that are done wait for others until many are",
+           ["unit turns"],
+           [(TURNS_PLAN, "if (rows >= GATHER_ROWS || now_ms >= until_ms)", "if (rows >= GATHER_ROWS)")]),
     # --- parked destinations ---
     Mutant("never_park", "one bad deploy fails a whole table",
            ["unit parking"],
