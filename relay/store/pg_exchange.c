@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <poll.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/clock.h"
 
@@ -37,6 +38,7 @@ static int find_plan(const struct pg *pg, const char *sql)
 /*
  * The name under which the statement is prepared, preparing it first if need be: that has an
  * answer of its own. (PostgreSQL 15: an empty claim takes 0.32 ms to plan and 0.09 ms to run.)
+ * A text as short as a name, such as COMMIT, is its own: that is what the server's log shows.
  * Should preparing fail, the exchange fails and the connection is closed, so a name never
  * stands for nothing.
  */
@@ -45,7 +47,10 @@ static const char *plan_name(struct pg *pg, const char *sql, int count, const Oi
 {
 	int plan = find_plan(pg, sql);
 
-	snprintf(name, size, "p%d", plan < 0 ? pg->plan_count : plan);
+	if (strlen(sql) < size)
+		snprintf(name, size, "%s", sql);
+	else
+		snprintf(name, size, "p%d", plan < 0 ? pg->plan_count : plan);
 	if (plan >= 0)
 		return name;
 	assert(pg->plan_count < PLANS_MAX);
@@ -64,7 +69,7 @@ static int add(struct pg *pg, const char *sql, const struct pg_params *params,
 	int sizes[PG_PARAMS_MAX];
 	int formats[PG_PARAMS_MAX];
 	int count = params ? params->count : 0;
-	char name[16];
+	char name[40];
 	int sent;
 
 	assert(pg->statements + 1 < STATEMENTS_MAX);

@@ -32,6 +32,7 @@ from harness import (BOTH, DOWN, UP, Broker, Database, Proxy, Relay, Servers, Wr
                      quick_config, received, results, table_of, wait_until)
 from harness.config import SHORT
 from harness.program import RELEASE
+from harness.proxy import EXECUTE_COMMIT
 
 RELAYS = 3
 SURVIVOR = 0  # is paused and reloaded, and never killed
@@ -186,7 +187,7 @@ class Soak:
             ("cut", lambda: proxy.cut(self.random.choice([UP, DOWN]),
                                       after=self.random.randrange(1, 20000),
                                       how=self.random.choice(["reset", "close", "blackhole"]))),
-            ("cut behind COMMIT", lambda: self.to_database.cut(UP, behind=b"COMMIT\0")),
+            ("cut behind COMMIT", lambda: self.to_database.cut(UP, behind=EXECUTE_COMMIT)),
         ])
         self.counts[how] += 1
         self.say(f"  {how} {name}")

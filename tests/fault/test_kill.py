@@ -266,7 +266,7 @@ CASES = [
     Case("claimed", 3, number=4),
     Case("uncommitted", 3, number=4),
     Case("confirm_read", number=5, quick=True),
-    Case("confirm_read", 2, number=5),
+    Case("confirm_read", 2, number=5, rows=MANY),
     Case("receipt_taken", number=5),
     Case("receipt_taken", 13, number=5),
     Case("before_settle", number=5),

@@ -15,6 +15,7 @@ from harness import (DOWN, SHORT, UP, Database, Proxy, free_port, merge, quick_c
                      wait_until)
 from harness.peer import Peer
 from harness.program import RELEASE
+from harness.proxy import EXECUTE_COMMIT
 
 # How long a long outage is.
 LONG = float(os.environ.get("OUTAGE_SECONDS", "120"))
@@ -655,7 +656,7 @@ def test_the_connection_ends_right_behind_commit(database, broker, make_load):
         load.start()
         for n in range(10):
             with load.fault():
-                proxy.cut(UP, behind=b"COMMIT\0", how="close")
+                proxy.cut(UP, behind=EXECUTE_COMMIT, how="close")
                 disconnected(load, n + 1)
             load.recovers()
         load.finish()

@@ -10,6 +10,12 @@ UP = "client to server"
 DOWN = "server to client"
 BOTH = (UP, DOWN)
 
+# What a relay's session sends to have COMMIT executed: the end of Bind, Describe and Execute for the
+# statement that it prepared under that name (PostgreSQL, Message Formats; libpq 15).
+EXECUTE_COMMIT = (b"\0COMMIT\0" b"\0\0" b"\0\0" b"\0\1\0\1"
+                  b"D\0\0\0\6P\0"
+                  b"E\0\0\0\x09\0" b"\0\0\0\0")
+
 _CHUNK = 65536
 _HELD = 1 << 20  # bytes kept of one direction before its sender has to wait
 
@@ -26,7 +32,7 @@ class Proxy:
         proxy.delay(0.2, UP)    # seconds
         proxy.half_close(DOWN)  # the server's end of file, and no more of what it says
         proxy.reset()           # RST to both ends of every connection
-        proxy.cut(UP, behind=b"COMMIT")  # reset right behind these bytes, once
+        proxy.cut(UP, behind=EXECUTE_COMMIT)  # reset right behind these bytes, once
         proxy.refuse()          # nobody listens
         proxy.heal()            # pass everything again; connections that lost bytes are reset
 
