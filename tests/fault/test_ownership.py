@@ -234,6 +234,30 @@ def test_a_relay_that_comes_back_after_its_lease_changes_nothing(
         assert database.claims() == 0
 
 
+@pytest.mark.quick
+@pytest.mark.scenario(fault="of two claims that are settled together one is somebody else's by then",
+                      expected="its row is left alone; the other's is sent")
+def test_of_claims_that_are_settled_together_only_our_own_are(database, stopped_at):
+    theirs, ours = (database.insert(routing_key=key) for key in ("first", "second"))
+
+    def answer(publish):
+        if publish.routing_key == "second":
+            publish.ack(multiple=True)
+
+    with Peer(answer) as peer:
+        relay = stopped_at("before_settle", merge(quick_config(database.url, peer.url),
+                                                  {"relay": {"batch_size": 1}}))
+        database.query("UPDATE message_log_claim SET relay_id = 0, has_session_lock = false,"
+                       " lease_until = now() + interval '1 hour' WHERE message_ids = ARRAY[%s::bigint]",
+                       [theirs])
+        go_on(relay)
+        relay.wait_for("claim lost")
+        assert database.row(ours)["status"] == "sent"
+        assert database.row(theirs)["status"] == "sending"
+        assert database.claims() == 1
+        relay.stop()
+
+
 def lose_the_answer(relay, proxy, is_committed):
     """From here on nothing comes back from the database; once the COMMIT has taken effect there,
     the connection ends."""

@@ -158,6 +158,9 @@ MUTANTS = [
              '	" RETURNING id)"\n'
              "#define SQL_SETTLE_DELETE"),
             (SQL, " WHERE t.claim_id IN (SELECT claim_id FROM mine))", ")")]),
+    Mutant("settle_along", "rows of a claim that is gone are marked with those of one that is not",
+           ["fault settled_together_only_our_own"],
+           [(SQL, " WHERE t.claim_id IN (SELECT claim_id FROM mine))", ")")]),
     Mutant("charge_what_is_not_ours", "rows are charged by a relay whose claim is gone",
            ["fault comes_back_after_its_lease"],
            [(SQL, '	" AND EXISTS (SELECT FROM mine)%1$s RETURNING m.id)"\n',
