@@ -136,7 +136,7 @@ def test_a_round_is_a_handful_of_statements(servers, database, drain):
     assert len(statements) < 6 * claims + 20
 
 
-@pytest.mark.parametrize("on_sent, records, size", [("mark", 4.5, 400), ("delete", 1.2, 100)])
+@pytest.mark.parametrize("on_sent, records, size", [("mark", 4.5, 360), ("delete", 1.2, 100)])
 def test_a_message_writes_little_wal(
         spare_postgres, spare_database, drain, on_sent, records, size):
     # On a server of its own: after a checkpoint, which each DROP DATABASE makes, pages would be
