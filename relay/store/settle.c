@@ -37,7 +37,8 @@ char *settle_text(enum settle_form form, bool deletes_sent, bool tells)
 	buffer_printf(&b, "%s", forms[form].claim);
 	buffer_printf(&b, deletes_sent ? SQL_SETTLE_DELETE : SQL_SETTLE_MARK,
 		      forms[form].ids,
-		      is_careful ? " AND id IN (SELECT id FROM free)" : "");
+		      is_careful ? " AND id IN (SELECT id FROM free)" : "",
+		      tells ? SQL_SETTLE_RETURNING : "");
 	if (tells)
 		tell(&b, forms[form].first_told, deletes_sent, is_careful);
 	buffer_printf(&b, "%s", forms[form].answer);

@@ -1,5 +1,7 @@
 #include "store_private.h"
 
+#include <stdlib.h>
+
 #include "base/buffer.h"
 #include "store/sql.h"
 
@@ -52,50 +54,67 @@ static int64_t local_ms(const struct store *s, int64_t now, int64_t timestamp)
 
 static void take_row(struct row *row, const struct pg_result *r, int i)
 {
+	struct slice body = pg_slice(r, i, SQL_FETCH_PAYLOAD);
+	int64_t history = pg_int(r, i, SQL_FETCH_HISTORY);
+
 	*row = (struct row){
-		.id = pg_int(r, i, 1),
-		.message = {.message_id = pg_slice(r, i, 2),
-			    .exchange = pg_slice(r, i, 3),
-			    .routing_key = pg_slice(r, i, 4),
-			    .body = pg_slice(r, i, 5),
-			    .content_type = pg_slice(r, i, 7),
-			    .headers = pg_slice(r, i, 8),
-			    .properties = pg_slice(r, i, 9)},
-		.body_size = pg_int(r, i, 6),
-		.try_count = pg_int(r, i, 10),
+		.id = pg_int(r, i, SQL_FETCH_ID),
+		.message = {.message_id = pg_slice(r, i, SQL_FETCH_MESSAGE_ID),
+			    .exchange = pg_slice(r, i, SQL_FETCH_EXCHANGE),
+			    .routing_key = pg_slice(r, i, SQL_FETCH_ROUTING_KEY),
+			    .body = body,
+			    .content_type = pg_slice(r, i, SQL_FETCH_CONTENT_TYPE),
+			    .headers = pg_slice(r, i, SQL_FETCH_HEADERS),
+			    .properties = pg_slice(r, i, SQL_FETCH_PROPERTIES)},
+		.body_size = body.data ? (int64_t)body.size
+				       : pg_int(r, i, SQL_FETCH_UNFETCHED_SIZE),
+		.try_count = pg_int(r, i, SQL_FETCH_TRY_COUNT),
+		.has_history = history != SQL_HISTORY_NONE,
 	};
 }
 
-/* The rows come in any order, with their places; those that left `sending` leave gaps. */
+struct place {
+	int64_t next_retry, id;
+	int row; /* of the result */
+};
+
+static int compare(int64_t a, int64_t b)
+{
+	return (a > b) - (a < b);
+}
+
+static int by_due(const void *a, const void *b)
+{
+	const struct place *one = a, *other = b;
+	int order = compare(one->next_retry, other->next_retry);
+
+	return order ? order : compare(one->id, other->id);
+}
+
+/* In the order in which they are due, as they were claimed. Of rows that left `sending` meanwhile
+   nothing is there. */
 static void take_rows(const struct store *s, struct batch *b, const struct pg_result *r,
 		      int64_t now)
 {
-	int places = 0;
-	int *row_at;
+	size_t count = (size_t)pg_rows(r);
+	struct place *places = xcalloc(count, sizeof(*places));
 
-	for (int i = 0; i < pg_rows(r); i++) {
-		int place = (int)pg_int(r, i, 0);
-
-		places = place > places ? place : places;
-	}
-	row_at = xcalloc((size_t)places + 1, sizeof(*row_at));
 	for (int i = 0; i < pg_rows(r); i++)
-		row_at[pg_int(r, i, 0)] = i + 1;
-	b->rows = xcalloc((size_t)pg_rows(r), sizeof(*b->rows));
-	for (int place = 1; place <= places; place++) {
-		int i = row_at[place] - 1;
+		places[i] = (struct place){pg_int(r, i, SQL_FETCH_NEXT_RETRY),
+					   pg_int(r, i, SQL_FETCH_ID), i};
+	qsort(places, count, sizeof(*places), by_due);
+	b->rows = xcalloc(count, sizeof(*b->rows));
+	for (; b->count < pg_rows(r); b->count++) {
+		const struct place *place = &places[b->count];
+		struct row *row = &b->rows[b->count];
 
-		if (i < 0)
-			continue;
-		take_row(&b->rows[b->count], r, i);
-		b->rows[b->count].due_ms = local_ms(s, now, pg_int(r, i, 12));
+		take_row(row, r, place->row);
+		row->due_ms = local_ms(s, now, place->next_retry);
 		b->in_state[ROW_WAITING]++;
-		b->rows[b->count].has_history = pg_int(r, i, 11) != SQL_FETCH_FRESH;
-		if (pg_int(r, i, 11) == SQL_FETCH_ALONE)
-			batch_set_alone(b, &b->rows[b->count]);
-		b->count++;
+		if (pg_int(r, place->row, SQL_FETCH_HISTORY) == SQL_HISTORY_ALONE)
+			batch_set_alone(b, row);
 	}
-	free(row_at);
+	free(places);
 }
 
 /*

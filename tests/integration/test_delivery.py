@@ -315,6 +315,16 @@ def test_rows_scheduled_in_reverse_leave_in_the_order_in_which_they_are_due(
     relay.stop()
 
 
+def test_a_backlog_leaves_in_the_order_in_which_it_was_due_whatever_its_ids(
+        database, broker, relay):
+    queue = broker.queue()
+    database.query("""INSERT INTO message_log (exchange, routing_key, payload, next_retry)
+                      SELECT '', %s, convert_to(n::text, 'UTF8'), now() - n * interval '1 second'
+                        FROM generate_series(1, 300) n ORDER BY n""", [queue])
+    relay.run_until_empty()
+    assert [int(m.body) for m in broker.drain(queue, 300, SOON)] == list(range(300, 0, -1))
+
+
 def test_the_doorbell_wakes_a_sleeping_relay(database, broker, relay):
     queue = broker.queue()
     relay.configure(merge(relay.config, AN_HOUR))

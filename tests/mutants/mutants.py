@@ -151,11 +151,9 @@ MUTANTS = [
     Mutant("settle_what_is_not_ours", "rows are marked sent by a relay whose claim is gone",
            ["fault comes_back_after_its_lease"],
            [(SQL,
-             '	" AND EXISTS (SELECT FROM mine)%2$s"                                    \\\n'
-             '	" RETURNING id)"\n'
+             '	" AND EXISTS (SELECT FROM mine)%2$s%3$s)"\n'
              "#define SQL_SETTLE_DELETE",
-             '	"%2$s" \\\n'
-             '	" RETURNING id)"\n'
+             '	"%2$s%3$s)"\n'
              "#define SQL_SETTLE_DELETE"),
             (SQL, " WHERE t.claim_id IN (SELECT claim_id FROM mine))", ")")]),
     Mutant("settle_along", "rows of a claim that is gone are marked with those of one that is not",
