@@ -1,6 +1,7 @@
 #include "buffer.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -93,10 +94,9 @@ void buffer_put_u8(struct buffer *b, uint8_t value)
 
 static void put_big_endian(struct buffer *b, uint64_t value, size_t size)
 {
-	char *out = buffer_reserve(b, size);
+	uint64_t bytes = htobe64(value << (64 - 8 * size));
 
-	for (size_t i = 0; i < size; i++)
-		out[i] = (char)(value >> (8 * (size - 1 - i)));
+	memcpy(buffer_reserve(b, size), &bytes, size);
 	b->end += size;
 }
 

@@ -55,10 +55,8 @@ static int64_t local_ms(const struct store *s, int64_t now, int64_t timestamp)
 static void take_row(struct row *row, const struct pg_result *r, int i)
 {
 	struct slice body = pg_slice(r, i, SQL_FETCH_PAYLOAD);
-	int64_t history = pg_int(r, i, SQL_FETCH_HISTORY);
 
 	*row = (struct row){
-		.id = pg_int(r, i, SQL_FETCH_ID),
 		.message = {.message_id = pg_slice(r, i, SQL_FETCH_MESSAGE_ID),
 			    .exchange = pg_slice(r, i, SQL_FETCH_EXCHANGE),
 			    .routing_key = pg_slice(r, i, SQL_FETCH_ROUTING_KEY),
@@ -69,7 +67,6 @@ static void take_row(struct row *row, const struct pg_result *r, int i)
 		.body_size = body.data ? (int64_t)body.size
 				       : pg_int(r, i, SQL_FETCH_UNFETCHED_SIZE),
 		.try_count = pg_int(r, i, SQL_FETCH_TRY_COUNT),
-		.has_history = history != SQL_HISTORY_NONE,
 	};
 }
 
@@ -91,27 +88,43 @@ static int by_due(const void *a, const void *b)
 	return order ? order : compare(one->id, other->id);
 }
 
-/* In the order in which they are due, as they were claimed. Of rows that left `sending` meanwhile
-   nothing is there. */
-static void take_rows(const struct store *s, struct batch *b, const struct pg_result *r,
-		      int64_t now)
+/* Where the rows of the result belong: in the order in which they are due, as they were claimed.
+   They come in that of their ids, which mostly is the same. */
+static struct place *find_places(const struct pg_result *r)
 {
 	size_t count = (size_t)pg_rows(r);
 	struct place *places = xcalloc(count, sizeof(*places));
+	bool is_in_order = true;
 
-	for (int i = 0; i < pg_rows(r); i++)
+	for (int i = 0; i < pg_rows(r); i++) {
 		places[i] = (struct place){pg_int(r, i, SQL_FETCH_NEXT_RETRY),
 					   pg_int(r, i, SQL_FETCH_ID), i};
-	qsort(places, count, sizeof(*places), by_due);
-	b->rows = xcalloc(count, sizeof(*b->rows));
+		is_in_order =
+			is_in_order && (i == 0 || by_due(&places[i - 1], &places[i]) < 0);
+	}
+	if (!is_in_order)
+		qsort(places, count, sizeof(*places), by_due);
+	return places;
+}
+
+/* Of rows that left `sending` meanwhile nothing is there. */
+static void take_rows(const struct store *s, struct batch *b, const struct pg_result *r,
+		      int64_t now)
+{
+	struct place *places = find_places(r);
+
+	b->rows = xcalloc((size_t)pg_rows(r), sizeof(*b->rows));
 	for (; b->count < pg_rows(r); b->count++) {
 		const struct place *place = &places[b->count];
 		struct row *row = &b->rows[b->count];
+		int64_t history = pg_int(r, place->row, SQL_FETCH_HISTORY);
 
 		take_row(row, r, place->row);
+		row->id = place->id;
 		row->due_ms = local_ms(s, now, place->next_retry);
+		row->has_history = history != SQL_HISTORY_NONE;
 		b->in_state[ROW_WAITING]++;
-		if (pg_int(r, place->row, SQL_FETCH_HISTORY) == SQL_HISTORY_ALONE)
+		if (history == SQL_HISTORY_ALONE)
 			batch_set_alone(b, row);
 	}
 	free(places);

@@ -74,7 +74,7 @@ def test_a_message_takes_few_instructions_and_hardly_an_allocation(database, dra
               batch_size=100)
         seen.append(callgrind_of(file))
     instructions, allocations = ((many - few) / (2 * ROWS) for few, many in zip(*seen))
-    assert 1000 < instructions < 7500
+    assert 1000 < instructions < 6500
     assert allocations < 1  # libpq's blocks for results
 
 
