@@ -157,7 +157,9 @@ def page(sections):
              table(REACH_COLUMNS, reach_rows(sections)), "## Runs", _runs(sections),
              "A load beyond the number of processors says that others used the machine at the same "
              "time: rates are then too low and latencies too long for all, what needs several "
-             "processors at once suffers most, and only counts can be trusted to the digit."]
+             "processors at once suffers most, and only counts can be trusted to the digit. A turn is "
+             "disturbed when other virtual machines were given more than 5 % of the processors' time; "
+             "it is measured again, up to twice as many turns in all, and the least disturbed count."]
     for section in sections.values():
         parts += [f"## {section['title']}", section["note"],
                   f"{section['settings']}. Run {_run_number(sections, section)}."]

@@ -16,7 +16,7 @@ import sys
 import time
 
 import results
-from measure import ROOT, Bench, say
+from measure import ROOT, Bench, disturbed, say
 
 NAMES = ("backlog", "bodies", "latency", "database", "inserts", "relay_cost", "idle", "growth",
          "horizon", "relays", "outage", "requeue", "retention",
@@ -37,7 +37,10 @@ def measure(bench, name, this_run):
     module = importlib.import_module(name)
     say(f"\n== {module.TITLE}")
     began = time.monotonic()
+    disturbed.clear()
     section = module.run(bench)
+    if disturbed:
+        section["settings"] += f"; disturbed: {len(disturbed)} turns"
     say(f"{section['settings']}; took {time.monotonic() - began:.0f} s")
     for table in section["tables"]:
         say("\n" + results.on_terminal(table["columns"], table["rows"]))

@@ -1,6 +1,8 @@
 """`make bench` still works: on a few hundred rows, and without the outage of the broker, which the
 other tests need."""
 
+import importlib
+import itertools
 import json
 import os
 import pathlib
@@ -102,3 +104,15 @@ def test_the_readme_quotes_the_results():
 
 def test_an_unknown_measurement_is_refused(run):
     assert "there are backlog, " in run("backlogs", check=1)
+
+
+@pytest.mark.parametrize("repeats, stolen, kept", [
+    (3, [0, 40, 0, 30, 0, 0], [1, 3, 5]),
+    (2, [90, 80, 20, 70], [3, 4])])  # all are disturbed: those that are least, and not for ever
+def test_a_turn_that_other_machines_disturbed_is_measured_again(monkeypatch, repeats, stolen, kept):
+    monkeypatch.syspath_prepend(str(BENCH))
+    measure = importlib.import_module("measure")
+    readings = iter([(sum(stolen[:n]), 100 * n) for turn in range(len(stolen)) for n in (turn, turn + 1)])
+    monkeypatch.setattr(measure, "stolen_ticks", lambda: next(readings))
+    turns = itertools.count(1)
+    assert measure.interleaved(repeats, {"relay": lambda: next(turns)}) == {"relay": kept}
