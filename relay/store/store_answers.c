@@ -46,10 +46,13 @@ static bool take_sent(struct store *s, struct batch *b)
 	return is_ours;
 }
 
-/* `now`: the server's time when the turn began, 0 where it is not known. */
+/* `now`: the server's time when the turn began, 0 where it is not known. Of -infinity nobody knows
+   how long ago it is. */
 static int64_t local_ms(const struct store *s, int64_t now, int64_t timestamp)
 {
-	return now ? s->turn_began_ms - (now - timestamp) / 1000 : 0;
+	if (!now || timestamp == PG_TIMESTAMP_MIN)
+		return 0;
+	return s->turn_began_ms - (now - timestamp) / 1000;
 }
 
 static void take_row(struct row *row, const struct pg_result *r, int i)

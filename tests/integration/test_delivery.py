@@ -325,6 +325,14 @@ def test_a_backlog_leaves_in_the_order_in_which_it_was_due_whatever_its_ids(
     assert [int(m.body) for m in broker.drain(queue, 300, SOON)] == list(range(300, 0, -1))
 
 
+def test_a_row_that_was_due_at_all_times_is_sent_first(database, broker, relay):
+    queue = broker.queue()
+    database.query("""INSERT INTO message_log (exchange, routing_key, payload, next_retry)
+                      VALUES ('', %s, 'now', now()), ('', %s, 'ever', '-infinity')""", [queue] * 2)
+    relay.run_until_empty()
+    assert [m.body for m in broker.drain(queue, 2, SOON)] == [b"ever", b"now"]
+
+
 def test_the_doorbell_wakes_a_sleeping_relay(database, broker, relay):
     queue = broker.queue()
     relay.configure(merge(relay.config, AN_HOUR))
