@@ -266,6 +266,9 @@ def test_a_session_ends_inside_its_transaction(database, broker, make_load):
                 proxy.heal()
             load.quiet(fault)
             load.recovers()
+            # The next cut shall find a session at work, not one that is being opened.
+            wait_until(lambda: sum(len(relay.events("connected", side="database"))
+                                   for relay in load.relays) == 2 + n + 1, 30, what="both sessions")
         load.finish()
 
 
