@@ -31,8 +31,8 @@
 
 /*
  * With so many messages in flight no single confirm is waited for, and the broker is not through
- * with them in so short a time: for NAP_MS the loop takes no notice of what comes, and then takes
- * all of it at once. (A backlog of 256-byte messages: 2.8 us of processor a message instead of 3.4,
+ * with them in so short a time: for NAP_MS the loop takes no notice of what comes, then it waits as
+ * always, and takes all that is there at once. (A backlog of 256-byte messages: 2.8 us of processor a message instead of 3.4,
  * at the same rate; RabbitMQ confirms some 100 in that time.)
  */
 #define NAP_IN_FLIGHT 1024
@@ -383,17 +383,14 @@ static void wait_for_something(struct relay *r)
 		{.fd = store_fd(r->store), .events = store_events(r->store)},
 		{.fd = driver->fd(r->broker), .events = driver->events(r->broker)},
 	};
-	int64_t now_ms = clock_ms();
 	int64_t until_ms = due_ms(r);
-	nfds_t count = sizeof(p) / sizeof(p[0]);
 
 	/* What is half written goes on as soon as there is room. */
 	if (work_in_flight(&r->work) >= NAP_IN_FLIGHT &&
-	    !((p[1].events | p[2].events) & POLLOUT)) {
-		until_ms = clock_min(until_ms, now_ms + NAP_MS);
-		count = 1;
-	}
-	poll(p, count, clock_wait_ms(until_ms, now_ms));
+	    !((p[1].events | p[2].events) & POLLOUT) &&
+	    clock_wait_ms(until_ms, clock_ms()) >= NAP_MS)
+		poll(p, 1, NAP_MS);
+	poll(p, sizeof(p) / sizeof(p[0]), clock_wait_ms(until_ms, clock_ms()));
 }
 
 static enum relay_end how_it_ended(const struct relay *r)

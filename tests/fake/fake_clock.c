@@ -19,7 +19,7 @@ struct event {
 static int64_t now_ms = 1000000;
 static struct event events[EVENTS_MAX]; /* the latest first */
 static int event_count;
-static int64_t waits;
+static int64_t waits, happened;
 static int spins;
 
 void fake_clock_reset(void)
@@ -52,6 +52,11 @@ int64_t fake_clock_waits(void)
 	return waits;
 }
 
+int64_t fake_clock_happened(void)
+{
+	return happened;
+}
+
 int64_t clock_ms(void)
 {
 	return now_ms;
@@ -67,6 +72,7 @@ static void jump(int64_t until_ms)
 	while (event_count && events[event_count - 1].at_ms <= now_ms) {
 		struct event e = events[--event_count];
 
+		happened++;
 		if (e.happen)
 			e.happen(e.context);
 	}

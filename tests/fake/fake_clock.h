@@ -31,5 +31,6 @@ bool fake_clock_block(int64_t ms, int stop_fd);
 
 /* Waits so far: turns of the loop. */
 int64_t fake_clock_waits(void);
+int64_t fake_clock_happened(void); /* so many planned things */
 
 #endif

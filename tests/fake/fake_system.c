@@ -7,6 +7,20 @@
 int fake_naps;
 int fake_longest_nap_ms;
 
+/* What happens during a nap is there for the look that follows. */
+static bool came_in_nap;
+
+static void nap(int timeout_ms)
+{
+	int64_t before = fake_clock_happened();
+
+	fake_naps++;
+	if (timeout_ms > fake_longest_nap_ms)
+		fake_longest_nap_ms = timeout_ms;
+	fake_clock_wait(timeout_ms);
+	came_in_nap = fake_clock_happened() != before;
+}
+
 int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 {
 	int ready = __real_poll(fds, count, 0);
@@ -15,11 +29,11 @@ int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 	if (count == 1 && timeout_ms == 0)
 		return ready;
 	if (count == 1) {
-		fake_naps++;
-		if (timeout_ms > fake_longest_nap_ms)
-			fake_longest_nap_ms = timeout_ms;
+		nap(ready ? 0 : timeout_ms);
+	} else {
+		fake_clock_wait(ready || came_in_nap ? 0 : timeout_ms);
+		came_in_nap = false;
 	}
-	fake_clock_wait(ready ? 0 : timeout_ms);
 	return __real_poll(fds, count, 0);
 }
 

@@ -259,7 +259,6 @@ int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 {
 	struct task *t = task_current;
 
-	(void)count;
 	/* The log, which is left out. No step: the lock of its lines, a process's own, is here that
 	   of all relays, and one that ended or slept with it would stop the others. */
 	if (fds->fd == STDERR_FILENO)
@@ -269,9 +268,10 @@ int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 	t->polled_ms = now_ms;
 	sim_check(t->spins < SPINS_MAX, "the loop spins");
 	task_seam();
-	if (!t->has_signal && !t->is_poked)
+	if (!t->has_signal && (count == 1 || !t->is_poked))
 		give_way(now_ms + timeout_ms);
-	t->is_poked = false;
+	if (count > 1) /* not a nap, which leaves what came for the next look */
+		t->is_poked = false;
 	return 0;
 }
 

@@ -224,7 +224,7 @@ static struct fake_answer sent_in_turn(void *context, int64_t id)
 static void send_thousands(int max_in_flight)
 {
 	broker.answer = sent_in_turn;
-	config.relay.batch_size = 1000;
+	config.relay.batch_size = 512;
 	config.broker.max_in_flight = max_in_flight;
 	fake_naps = fake_longest_nap_ms = 0;
 	fake_database_insert(1, 3000, clock_ms());
@@ -562,6 +562,28 @@ START_TEST(a_blocked_broker_is_waited_for_as_long_as_it_takes)
 	assert_published_once();
 	ck_assert_int_eq(broker.opens, 1);
 	ck_assert_int_le(fake_clock_waits(), 6 * 3600);
+}
+END_TEST
+
+/* A thousand let it take larger batches. */
+static struct fake_answer a_thousand_in_turn(void *context, int64_t id)
+{
+	return id <= 1000 ? sent_in_turn(context, id) : silence(context, id);
+}
+
+START_TEST(a_broker_that_blocks_with_thousands_in_flight_costs_no_more)
+{
+	broker.answer = a_thousand_in_turn;
+	config.relay.batch_size = 512;
+	config.broker.max_in_flight = 4000;
+	fake_database_insert(1, 3000, clock_ms());
+	after(2 * SECOND_MS, broker_blocks);
+	after(HOUR_MS, broker_unblocks);
+	ck_assert_int_eq(run_for(HOUR_MS + MINUTE_MS), RELAY_STOPPED);
+	assert_all_sent();
+	assert_published_once();
+	ck_assert_uint_gt(broker.most_pending, 1024);
+	ck_assert_int_le(fake_clock_waits(), 2 * 6 * 3600 + 10000);
 }
 END_TEST
 
@@ -1207,6 +1229,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, a_database_away_for_an_hour_costs_little_and_charges_nobody);
 	tcase_add_test(tc, with_both_sides_away_the_loop_hardly_turns);
 	tcase_add_test(tc, a_blocked_broker_is_waited_for_as_long_as_it_takes);
+	tcase_add_test(tc, a_broker_that_blocks_with_thousands_in_flight_costs_no_more);
 	tcase_add_test(tc, a_row_locked_by_another_session_is_waited_for_without_harm);
 	tcase_add_test(tc, a_row_alone_in_flight_for_long_does_not_make_the_loop_spin);
 	tcase_add_test(tc, adopted_rows_go_one_at_a_time_each_named_in_the_claim_before);
