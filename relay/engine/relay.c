@@ -30,13 +30,14 @@
 #define STATUS_EVERY_MS 100
 
 /*
- * With so many messages in flight no single confirm is waited for, and the broker is not through
- * with them in so short a time: for NAP_MS the loop takes no notice of what comes, then it waits as
- * always, and takes all that is there at once. (A backlog of 256-byte messages: 2.8 us of processor a message instead of 3.4,
- * at the same rate; RabbitMQ confirms some 100 in that time.)
+ * With so many messages in flight no single confirm is waited for. For a while the loop takes no
+ * notice of what comes, then it waits as always, and takes all that is there at once. One ms for each
+ * NAP_SHARE of them: a broker that confirms 64,000 a second has half of them left by then, RabbitMQ
+ * with its 20,000 from a quorum queue five sixths. (A backlog of 256-byte messages, at the same rate:
+ * 2.0 us of processor a message; 2.4 with naps of 4 ms, 3 without.)
  */
 #define NAP_IN_FLIGHT 1024
-#define NAP_MS        4
+#define NAP_SHARE     128
 
 enum phase {
 	PHASE_RUNNING,
@@ -384,12 +385,13 @@ static void wait_for_something(struct relay *r)
 		{.fd = driver->fd(r->broker), .events = driver->events(r->broker)},
 	};
 	int64_t until_ms = due_ms(r);
+	int in_flight = work_in_flight(&r->work);
+	int nap_ms = in_flight / NAP_SHARE;
 
 	/* What is half written goes on as soon as there is room. */
-	if (work_in_flight(&r->work) >= NAP_IN_FLIGHT &&
-	    !((p[1].events | p[2].events) & POLLOUT) &&
-	    clock_wait_ms(until_ms, clock_ms()) >= NAP_MS)
-		poll(p, 1, NAP_MS);
+	if (in_flight >= NAP_IN_FLIGHT && !((p[1].events | p[2].events) & POLLOUT) &&
+	    clock_wait_ms(until_ms, clock_ms()) >= nap_ms)
+		poll(p, 1, nap_ms);
 	poll(p, sizeof(p) / sizeof(p[0]), clock_wait_ms(until_ms, clock_ms()));
 }
 

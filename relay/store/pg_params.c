@@ -1,6 +1,7 @@
 #include "pg.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <string.h>
 
 /* Type oids are fixed in the catalogue (src/include/catalog/pg_type.dat). */
@@ -119,8 +120,12 @@ void pg_params_text_array(struct pg_params *p, size_t count)
 
 void pg_params_element_int8(struct pg_params *p, int64_t value)
 {
-	buffer_put_u32(&p->bytes, 8);
-	buffer_put_u64(&p->bytes, (uint64_t)value);
+	const struct {
+		uint32_t size;
+		uint64_t value;
+	} __attribute__((packed)) element = {htobe32(8), htobe64((uint64_t)value)};
+
+	buffer_append(&p->bytes, &element, sizeof(element));
 }
 
 /* array_recv() goes by the size alone, whatever the has-nulls flag says. */

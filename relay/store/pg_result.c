@@ -62,8 +62,9 @@ int64_t pg_int(const struct pg_result *r, int row, int column)
 
 struct slice pg_slice(const struct pg_result *r, int row, int column)
 {
-	if (PQgetisnull(r, row, column))
+	int size = PQgetlength(r, row, column);
+
+	if (size == 0 && PQgetisnull(r, row, column))
 		return (struct slice){0};
-	return (struct slice){PQgetvalue(r, row, column),
-			      (size_t)PQgetlength(r, row, column)};
+	return (struct slice){PQgetvalue(r, row, column), (size_t)size};
 }

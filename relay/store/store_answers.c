@@ -96,7 +96,7 @@ static int by_due(const void *a, const void *b)
 static struct place *find_places(const struct pg_result *r)
 {
 	size_t count = (size_t)pg_rows(r);
-	struct place *places = xcalloc(count, sizeof(*places));
+	struct place *places = xmalloc(count * sizeof(*places));
 	bool is_in_order = true;
 
 	for (int i = 0; i < pg_rows(r); i++) {
@@ -116,7 +116,7 @@ static void take_rows(const struct store *s, struct batch *b, const struct pg_re
 {
 	struct place *places = find_places(r);
 
-	b->rows = xcalloc((size_t)pg_rows(r), sizeof(*b->rows));
+	b->rows = xmalloc((size_t)pg_rows(r) * sizeof(*b->rows));
 	for (; b->count < pg_rows(r); b->count++) {
 		const struct place *place = &places[b->count];
 		struct row *row = &b->rows[b->count];

@@ -237,8 +237,9 @@ START_TEST(with_thousands_in_flight_the_loop_looks_at_signals_alone_for_some_ms)
 {
 	send_thousands(4000);
 	ck_assert_uint_gt(broker.most_pending, 1024);
-	ck_assert_int_gt(fake_naps, 100);
-	ck_assert_int_le(fake_longest_nap_ms, 4);
+	ck_assert_int_gt(fake_naps, 50);
+	ck_assert_int_ge(fake_longest_nap_ms, 8);
+	ck_assert_int_le(fake_longest_nap_ms, (int)broker.most_pending / 128);
 }
 END_TEST
 
