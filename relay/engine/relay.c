@@ -386,12 +386,12 @@ static void wait_for_something(struct relay *r)
 	};
 	int64_t until_ms = due_ms(r);
 	int in_flight = work_in_flight(&r->work);
-	int nap_ms = in_flight / NAP_SHARE;
+	int64_t nap_ms =
+		clock_min(in_flight / NAP_SHARE, clock_wait_ms(until_ms, clock_ms()));
 
 	/* What is half written goes on as soon as there is room. */
-	if (in_flight >= NAP_IN_FLIGHT && !((p[1].events | p[2].events) & POLLOUT) &&
-	    clock_wait_ms(until_ms, clock_ms()) >= nap_ms)
-		poll(p, 1, nap_ms);
+	if (in_flight >= NAP_IN_FLIGHT && !((p[1].events | p[2].events) & POLLOUT))
+		poll(p, 1, (int)nap_ms);
 	poll(p, sizeof(p) / sizeof(p[0]), clock_wait_ms(until_ms, clock_ms()));
 }
 

@@ -243,6 +243,29 @@ START_TEST(with_thousands_in_flight_the_loop_looks_at_signals_alone_for_some_ms)
 }
 END_TEST
 
+static struct fake_answer silence_after_600(void *context, int64_t id)
+{
+	struct fake_answer sent = {.verdict = VERDICT_SENT, .after_ms = id / 10};
+
+	return id > 600 ? silence(context, id) : sent;
+}
+
+/* The moment comes soon after another at which the loop has something to do, and after none. */
+START_TEST(with_thousands_in_flight_a_drain_ends_to_the_millisecond)
+{
+	broker.answer = silence_after_600;
+	config.relay.batch_size = 512;
+	config.relay.shutdown_timeout_ms = 400 + _i * 8;
+	config.broker.max_in_flight = 4000;
+	fake_naps = 0;
+	fake_database_insert(1, 1800, clock_ms());
+	ck_assert_int_eq(run_for(200), RELAY_STOPPED);
+	ck_assert_uint_gt(broker.most_pending, 1024);
+	ck_assert_int_gt(fake_naps, 0);
+	ck_assert_int_le(took_ms, 200 + config.relay.shutdown_timeout_ms * 3 / 4 + 2);
+}
+END_TEST
+
 START_TEST(with_hundreds_in_flight_each_answer_is_looked_at)
 {
 	send_thousands(1000);
@@ -1210,6 +1233,8 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, broker_and_database_work_at_the_same_time);
 	tcase_add_test(
 		tc, with_thousands_in_flight_the_loop_looks_at_signals_alone_for_some_ms);
+	tcase_add_loop_test(tc, with_thousands_in_flight_a_drain_ends_to_the_millisecond,
+			    0, 4);
 	tcase_add_test(tc, with_hundreds_in_flight_each_answer_is_looked_at);
 	tcase_add_test(tc, what_is_half_written_is_waited_for_with_thousands_in_flight);
 	tcase_add_test(tc, a_row_that_comes_while_the_relay_sleeps_is_sent_at_once);
