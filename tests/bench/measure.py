@@ -59,6 +59,22 @@ STOLEN_MAX = 0.05
 disturbed = []
 
 
+def stolen_during(measure):
+    """(its result, the share of the processors' time that was stolen meanwhile)"""
+    before = stolen_ticks()
+    result = measure()
+    stolen, all_ticks = (now - then for now, then in zip(stolen_ticks(), before))
+    return result, stolen / max(all_ticks, 1)
+
+
+def least_stolen(measured, count):
+    """Of such pairs the results of the least disturbed; those that are no better than disturbed are
+    told of."""
+    kept = sorted(measured, key=lambda each: each[1])[:count]
+    disturbed.extend(share for _, share in kept if share > STOLEN_MAX)
+    return [result for result, _ in kept]
+
+
 def interleaved(repeats, contenders):
     """Calls each contender (a dictionary of functions) once a turn; returns lists of results.
 
@@ -66,20 +82,21 @@ def interleaved(repeats, contenders):
     many in all; of these the least disturbed are kept, as many as were asked for.
     """
     turns = []
-    while len(turns) < 2 * repeats and sum(each[0] <= STOLEN_MAX for each in turns) < repeats:
-        found, before = {}, stolen_ticks()
+
+    def turn():
+        found = {}
         for name, run in contenders.items():
             began = time.monotonic()
             found[name] = run()
             say(f"  {len(turns) + 1}/{repeats} {name}: {time.monotonic() - began:.0f} s")
-        stolen, all_ticks = (now - then for now, then in zip(stolen_ticks(), before))
-        share = stolen / max(all_ticks, 1)
-        turns.append((share, found))
-        if share > STOLEN_MAX:
-            disturbed.append(share)
-            say(f"  disturbed: {share:.0%} of the processors' time was stolen")
-    kept = sorted(turns, key=lambda each: each[0])[:repeats]
-    return {name: [found[name] for _, found in kept] for name in contenders}
+        return found
+
+    while len(turns) < 2 * repeats and sum(share <= STOLEN_MAX for _, share in turns) < repeats:
+        turns.append(stolen_during(turn))
+        if turns[-1][1] > STOLEN_MAX:
+            say(f"  disturbed: {turns[-1][1]:.0%} of the processors' time was stolen")
+    kept = least_stolen(turns, repeats)
+    return {name: [found[name] for found in kept] for name in contenders}
 
 
 def say(text):

@@ -159,7 +159,8 @@ def page(sections):
              "time: rates are then too low and latencies too long for all, what needs several "
              "processors at once suffers most, and only counts can be trusted to the digit. A turn is "
              "disturbed when other virtual machines were given more than 5 % of the processors' time; "
-             "it is measured again, up to twice as many turns in all, and the least disturbed count."]
+             "it is measured again, up to twice as many turns in all, and the least disturbed count; "
+             "`disturbed` tells how many of these were."]
     for section in sections.values():
         parts += [f"## {section['title']}", section["note"],
                   f"{section['settings']}. Run {_run_number(sections, section)}."]

@@ -40,7 +40,7 @@ def measure(bench, name, this_run):
     disturbed.clear()
     section = module.run(bench)
     if disturbed:
-        section["settings"] += f"; disturbed: {len(disturbed)} turns"
+        section["settings"] += f"; disturbed: {len(disturbed)}"
     say(f"{section['settings']}; took {time.monotonic() - began:.0f} s")
     for table in section["tables"]:
         say("\n" + results.on_terminal(table["columns"], table["rows"]))
