@@ -34,7 +34,7 @@
  * notice of what comes, then it waits as always, and takes all that is there at once. One ms for each
  * NAP_SHARE of them: a broker that confirms 64,000 a second has half of them left by then, RabbitMQ
  * with its 20,000 from a quorum queue five sixths. (A backlog of 256-byte messages, at the same rate:
- * 2.0 us of processor a message; 2.4 with naps of 4 ms, 3 without.)
+ * 0.4 us of processor a message less than with naps of 4 ms for any number.)
  */
 #define NAP_IN_FLIGHT 1024
 #define NAP_SHARE     128
