@@ -116,3 +116,17 @@ def test_a_turn_that_other_machines_disturbed_is_measured_again(monkeypatch, rep
     monkeypatch.setattr(measure, "stolen_ticks", lambda: next(readings))
     turns = itertools.count(1)
     assert measure.interleaved(repeats, {"relay": lambda: next(turns)}) == {"relay": kept}
+
+
+@pytest.mark.parametrize("size, section, verdict", [
+    ("full", {}, "reached"),
+    ("normal", {}, "reached, at less than asked"),
+    ("normal", {"as_asked": True}, "reached"),  # HOLD=600
+    ("full", {"as_asked": False}, "reached, at less than asked")])  # HOLD=5 FULL=1
+def test_what_was_measured_at_less_than_asked_says_so(monkeypatch, size, section, verdict):
+    monkeypatch.syspath_prepend(str(BENCH))
+    reach = {"horizon": {"median": 0.95}, "idle_cpu": {"median": 0.1}}
+    sections = {"horizon": {"run": {"size": size}, "reach": reach, **section}}
+    verdicts = {what: said for what, _, _, said in importlib.import_module("results").reach_rows(sections)}
+    assert verdicts["vacuum horizon pinned, under load"] == verdict
+    assert verdicts["idle, CPU"] == "reached"
