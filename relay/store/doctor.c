@@ -139,7 +139,7 @@ static void judge_horizon(const struct doctor *d, const struct pg_result *r,
 		    "held by no session of this role; of others it is told nothing");
 }
 
-/* --- what is missing --- */
+/* --- what is missing, or could be better --- */
 
 static void judge_index(const struct doctor *d, const struct pg_result *r)
 {
@@ -150,6 +150,19 @@ static void judge_index(const struct doctor *d, const struct pg_result *r)
 		    "CREATE INDEX CONCURRENTLY message_log_failed ON message_log (id) "
 		    "WHERE status = 'failed'",
 		    "missing: status, list and requeue read the whole table");
+}
+
+static void judge_message_ids(const struct doctor *d, const struct pg_result *r)
+{
+	if (pg_bool(r, 0, 0))
+		say(d, DOCTOR_OK, "message ids", NULL, "compared byte by byte");
+	else
+		say(d, DOCTOR_NOTE, "message ids",
+		    "in a quiet hour, since it keeps everybody out while an index is built: "
+		    "ALTER TABLE message_log ALTER COLUMN message_id TYPE text COLLATE "
+		    "\"C\"; then restart applications that read message_id",
+		    "compared by the rules of a language: inserting and marking take "
+		    "longer");
 }
 
 static void judge_routes(const struct doctor *d, const struct pg_result *r)
@@ -171,7 +184,7 @@ static void judge_routes(const struct doctor *d, const struct pg_result *r)
 int doctor_examine(struct operate *o, const struct doctor *d, struct error *err)
 {
 	struct overview v = {0};
-	int autovacuum, horizon, index, routes;
+	int autovacuum, horizon, index, message_ids, routes;
 	int rc = overview_read(o, &v, err);
 
 	if (rc == 0)
@@ -181,6 +194,7 @@ int doctor_examine(struct operate *o, const struct doctor *d, struct error *err)
 		return -1;
 	operate_begin(o);
 	index = operate_add(o, OPERATE_HAS_FAILED_INDEX);
+	message_ids = operate_add(o, OPERATE_COMPARES_BYTES);
 	routes = operate_add(o, OPERATE_UNROUTED);
 	autovacuum = operate_add(o, OPERATE_AUTOVACUUM);
 	pg_params_int8(operate_params(o), d->patience_ms);
@@ -189,6 +203,7 @@ int doctor_examine(struct operate *o, const struct doctor *d, struct error *err)
 		return -1;
 	judge_routes(d, operate_result(o, routes));
 	judge_index(d, operate_result(o, index));
+	judge_message_ids(d, operate_result(o, message_ids));
 	judge_autovacuum(d, operate_result(o, autovacuum));
 	judge_horizon(d, operate_result(o, horizon),
 		      pg_bool(operate_result(o, autovacuum), 0, 2));

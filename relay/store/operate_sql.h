@@ -311,6 +311,18 @@
 	" AND indrelid = 'message_log'::regclass" \
 	" AND pg_get_expr(indpred, indrelid) LIKE '%''failed''%')"
 
+/* Does the index of message_id compare bytes, or by the rules of a language: by those of its column,
+   or else of the database. pg_database tells whose rules these are from PostgreSQL 15 on. */
+#define OPERATE_COMPARES_BYTES \
+	"SELECT attcollation IN ('pg_catalog.\"C\"'::regcollation," \
+	" 'pg_catalog.\"POSIX\"'::regcollation)" \
+	" OR attcollation = 'pg_catalog.\"default\"'::regcollation AND" \
+	" (SELECT CASE coalesce(to_jsonb(d) ->> 'datlocprovider', 'c')" \
+	"  WHEN 'c' THEN datcollate IN ('C', 'POSIX') WHEN 'b' THEN true ELSE false END" \
+	"  FROM pg_database AS d WHERE datname = current_database())" \
+	" FROM pg_attribute WHERE attrelid = 'message_log'::regclass" \
+	" AND attname = 'message_id'"
+
 /*
  * Is VACUUM run at all on message_log and message_log_claim, how many rows of message_log may die
  * before it is (by the table's own setting, or else the server's), and are we shown what sessions

@@ -380,6 +380,45 @@ def test_ids_that_nobody_chose_are_uuids_in_the_order_of_time(database):
     assert now - 60 < (ids[0].int >> 80) / 1000 < now + 60
 
 
+def collation(database):
+    return database.value("SELECT attcollation::regcollation::text FROM pg_attribute"
+                          " WHERE attrelid = 'message_log'::regclass AND attname = 'message_id'")
+
+
+def test_message_ids_are_compared_byte_by_byte(database):
+    assert collation(database) == '"C"'
+    options = database.value("SELECT reloptions FROM pg_class"
+                             " WHERE oid = 'message_log_message_id_is_unique'::regclass")
+    assert options == ["fillfactor=70"]
+
+
+def test_a_table_that_was_written_to_is_not_built_anew(bare_database, old_relay):
+    bare_database.insert("an exchange", "a key")
+    bare_database.query("DELETE FROM message_log")
+    old_relay.run("migrate")
+    assert collation(bare_database) == '"default"'
+
+
+def test_a_view_of_message_ids_does_not_stop_the_migrations(bare_database, old_relay):
+    bare_database.query("CREATE VIEW ours AS SELECT message_id FROM message_log")
+    assert len(applied(old_relay.run("migrate"))) == len(FILES) - 4
+    assert collation(bare_database) == '"default"'
+
+
+def test_a_relay_outlives_that_the_collation_of_message_ids_is_changed(database, broker, relay):
+    queue = broker.queue()
+    relay.start()
+    database.insert(routing_key=queue)
+    database.wait_for_statuses(sent=1)
+    database.query('ALTER TABLE message_log ALTER COLUMN message_id TYPE text COLLATE "und-x-icu"')
+    database.insert(routing_key=queue)
+    database.wait_for_statuses(sent=2)
+    relay.stop()
+    assert "cached plan must not change result type" in relay.log
+    assert broker.count(queue) == 2
+    assert database.value("SELECT max(try_count) FROM message_log") == 0
+
+
 def test_a_migration_gives_up_rather_than_keep_writers_waiting_behind_it(
         bare_database, old_relay, make_relay):
     psql(bare_database, "-1", "-f", str(FILES[4]))

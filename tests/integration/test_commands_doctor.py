@@ -110,6 +110,19 @@ def test_doctor_names_the_missing_index_of_failed_rows(database, relay):
     assert level == "note" and "CREATE INDEX CONCURRENTLY message_log_failed" in advice
 
 
+def test_doctor_names_message_ids_that_a_language_compares(database, relay):
+    column = "ALTER TABLE message_log ALTER COLUMN message_id TYPE text"
+    database.as_superuser(f'{column} COLLATE "default"')
+    assert findings(relay)["message ids"][0] == "ok"  # that of the database, which is C
+    database.as_superuser("UPDATE pg_database SET datcollate = 'C.UTF-8' WHERE datname = current_database()")
+    level, _, advice = findings(relay)["message ids"]
+    assert level == "note" and f'{column} COLLATE "C";' in advice
+    database.query(f'{column} COLLATE "C"')
+    assert findings(relay)["message ids"][0] == "ok"
+    database.query(f'{column} COLLATE "und-x-icu"')
+    assert findings(relay)["message ids"][0] == "note"
+
+
 def test_doctor_exits_78_when_the_configuration_is_wrong(relay):
     relay.config_file.write_text("nonsense: 1\n")
     assert "nonsense" in relay.run("doctor", check=78).stdout
