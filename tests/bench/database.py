@@ -1,8 +1,10 @@
 """What carrying a message costs the application's database, counted and not timed."""
 
+import contextlib
 import time
 
-from backlog import LEASE_TABLE, NAMES, Contenders
+from backlog import LEASE_TABLE, Contenders
+from backlog import NAMES as CONTENDERS
 from measure import Cost, interleaved, ratios, spread
 
 TITLE = "Cost on the database"
@@ -10,9 +12,31 @@ NOTE = ("For each message of 256 bytes, beyond the application's own INSERT, whi
         "line. Statements are those that the server saw, transaction control included. Dead versions "
         "are what vacuum has to clear away, of rows and of claims. The last two columns are of a run "
         "right after a checkpoint, when each page that is touched is dirtied and logged whole; the "
-        "first ones of pages that the INSERT has just touched, as in steady work.")
+        "first ones of pages that the INSERT has just touched, as in steady work. The pollers work on "
+        "the relay's table, which leaves room for new versions on each page, and on one with full "
+        "pages, as PostgreSQL makes it for who writes a poller by hand and sets no fillfactor.")
 
+NAMES = {"insert": "the application's INSERT", **CONTENDERS,
+         "locked_full": "poller, row locks, full pages", "lease_full": "poller, lease columns, full pages"}
 TABLES = ["message_log", "message_log_lease", "message_log_claim"]
+
+
+@contextlib.contextmanager
+def full_pages(bench, table):
+    """Without the room that our migrations leave in table and indexes; holds from TRUNCATE on."""
+    relations = bench.query("""
+        SELECT CASE relkind WHEN 'i' THEN 'INDEX' ELSE 'TABLE' END, oid::regclass::text, option_value
+        FROM pg_class, pg_options_to_table(reloptions)
+        WHERE option_name = 'fillfactor'
+            AND (oid = %s::regclass OR oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = %s::regclass))
+        """, [table, table])
+    for kind, name, _ in relations:
+        bench.query(f"ALTER {kind} {name} RESET (fillfactor)")
+    try:
+        yield
+    finally:
+        for kind, name, room in relations:
+            bench.query(f"ALTER {kind} {name} SET (fillfactor = {room})")
 
 
 class Counted(Contenders):
@@ -38,6 +62,14 @@ class Counted(Contenders):
                     time.sleep(0.01)
             bench.check_all_sent(table)
         return cost
+
+    def locked_full(self):
+        with full_pages(self.bench, "message_log"):
+            return self.locked()
+
+    def lease_full(self):
+        with full_pages(self.bench, "message_log_lease"):
+            return self.lease()
 
     def insert(self):
         """The application's own part, in one statement."""
@@ -68,22 +100,22 @@ def line(name, costs, rows):
     # The INSERT is one statement of another user here, and many in real life.
     statements = None if name == "insert" else each(0, "statements", 1000)
     dirtied = None if name == "insert" else each(1, "dirtied")
-    return ({"insert": "the application's INSERT", **NAMES}[name], each(0, "wal_bytes"), statements,
-            each(0, "dead"), each(1, "wal_bytes"), dirtied)
+    return (NAMES[name], each(0, "wal_bytes"), statements, each(0, "dead"), each(1, "wal_bytes"), dirtied)
 
 
 def run(bench):
     rows, repeats = bench.rows(300, 50_000, 200_000), bench.pick(1, 2, 3)
-    names = ("insert", "mark", "delete", "locked", "lease")
+    names = ("insert", "mark", "delete", "locked", "lease", "locked_full", "lease_full")
     bench.query(LEASE_TABLE)
     autovacuum(bench, "SET (autovacuum_enabled = off)")
     counted = Counted(bench, "classic", rows, 256)
-    found = interleaved(repeats, {name: getattr(counted, name) for name in names})
+    found = interleaved(repeats, {name: getattr(counted, name) for name in names}, stolen_max=1)
     autovacuum(bench, "RESET (autovacuum_enabled)")
     wal = {name: [pair[0].wal_bytes for pair in costs] for name, costs in found.items()}
     return {"settings": f"{rows:,} rows, {repeats} turns, autovacuum off",
             "reach": {"wal_mark": spread(ratios(wal["mark"], wal["lease"])),
-                      "wal_delete": spread(ratios(wal["delete"], wal["lease"]))},
+                      "wal_delete": spread(ratios(wal["delete"], wal["lease"])),
+                      "wal_mark_full": spread(ratios(wal["mark"], wal["lease_full"]))},
             "tables": [{"columns": ("who", "WAL bytes", "statements per 1,000", "dead versions",
                                     "WAL bytes after a checkpoint", "buffers dirtied"),
                         "rows": [line(name, found[name], rows) for name in names]}]}

@@ -67,19 +67,20 @@ def stolen_during(measure):
     return result, stolen / max(all_ticks, 1)
 
 
-def least_stolen(measured, count):
+def least_stolen(measured, count, stolen_max=STOLEN_MAX):
     """Of such pairs the results of the least disturbed; those that are no better than disturbed are
     told of."""
     kept = sorted(measured, key=lambda each: each[1])[:count]
-    disturbed.extend(share for _, share in kept if share > STOLEN_MAX)
+    disturbed.extend(share for _, share in kept if share > stolen_max)
     return [result for result, _ in kept]
 
 
-def interleaved(repeats, contenders):
+def interleaved(repeats, contenders, stolen_max=STOLEN_MAX):
     """Calls each contender (a dictionary of functions) once a turn; returns lists of results.
 
-    A turn with more than STOLEN_MAX counts as disturbed and is followed by one more, up to twice as
-    many in all; of these the least disturbed are kept, as many as were asked for.
+    A turn with more than `stolen_max` counts as disturbed and is followed by one more, up to twice as
+    many in all; of these the least disturbed are kept, as many as were asked for. Who counts and does
+    not time says 1: then no turn is disturbed.
     """
     turns = []
 
@@ -91,11 +92,11 @@ def interleaved(repeats, contenders):
             say(f"  {len(turns) + 1}/{repeats} {name}: {time.monotonic() - began:.0f} s")
         return found
 
-    while len(turns) < 2 * repeats and sum(share <= STOLEN_MAX for _, share in turns) < repeats:
+    while len(turns) < 2 * repeats and sum(share <= stolen_max for _, share in turns) < repeats:
         turns.append(stolen_during(turn))
-        if turns[-1][1] > STOLEN_MAX:
+        if turns[-1][1] > stolen_max:
             say(f"  disturbed: {turns[-1][1]:.0%} of the processors' time was stolen")
-    kept = least_stolen(turns, repeats)
+    kept = least_stolen(turns, repeats, stolen_max)
     return {name: [found[name] for found in kept] for name in contenders}
 
 

@@ -26,6 +26,7 @@ REACH = {
     "cpu": ("the relay's processor time a message", "≤ 2 µs", lambda x: x <= 2),
     "memory": ("resident memory, any backlog of 1 KiB rows", "≤ 16 MiB", lambda x: x <= 16),
     "wal_mark": ("WAL a message against lease columns, `mark`", "≤ 0.6 ×", lambda x: x <= 0.6),
+    "wal_mark_full": ("the same, they on full pages as PostgreSQL makes them", "≤ 0.6 ×", lambda x: x <= 0.6),
     "wal_delete": ("WAL a message against lease columns, `delete`", "≤ 0.25 ×", lambda x: x <= 0.25),
     "growth": ("large table against a small one", "≥ 0.95 ×", lambda x: x >= 0.95),
     "horizon": ("vacuum horizon pinned, under load", "≥ 0.9 ×", lambda x: x >= 0.9),

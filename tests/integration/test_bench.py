@@ -68,6 +68,7 @@ def test_what_it_costs_the_database_is_counted(run, tmp_path):
     # The WAL is everybody's here, the dead versions are our own: one of each row, and of claims.
     assert all(row[1]["median"] > 0 for row in costs.values())
     assert 1 <= costs["relay, `mark`"][3]["median"] < 1.5
+    assert costs["poller, lease columns, full pages"][3]["median"] == 2
     assert all(row[2]["median"] > 0 for row in found["inserts"]["tables"][0]["rows"])
 
 
