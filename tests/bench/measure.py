@@ -283,7 +283,7 @@ class Bench:
         """Rows as tuples; [] for a statement without a result."""
         with self.connection.cursor() as cursor:
             cursor.execute(statement, arguments)
-            return cursor.fetchall() if cursor.description else []
+            return cursor.fetchall() if cursor.description is not None else []
 
     def value(self, statement, arguments=None):
         ((value,),) = self.query(statement, arguments)
