@@ -92,7 +92,7 @@ static const struct option options[] = {
 	       "what ends that sleep early"),
 	INT("relay.batch_size", relay.batch_size, "1000", 1, 16384,
 	    "most rows in one claim"),
-	SIZE("relay.batch_bytes", relay.batch_bytes, "512KiB", 64 * KIB, 1 * GIB,
+	SIZE("relay.batch_bytes", relay.batch_bytes, "2MiB", 64 * KIB, 1 * GIB,
 	     "most payload in one claim"),
 	SIZE("relay.max_message_bytes", relay.max_message_bytes, "128MiB", 1 * KIB,
 	     512 * MIB, "larger payloads fail without being read"),

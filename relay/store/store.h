@@ -41,7 +41,7 @@ struct store_settings {
 	int statement_timeout_ms;
 	int lock_timeout_ms;
 	int lease_ms;
-	int64_t batch_bytes;
+	int64_t batch_bytes; /* of a claim's bodies at most, if it has several; see SQL_CLAIM */
 	int64_t max_message_bytes; /* larger bodies are not fetched */
 };
 

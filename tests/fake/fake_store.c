@@ -9,6 +9,7 @@
 #include "fake/fake.h"
 #include "fake/fake_batch.h"
 #include "fake/fake_clock.h"
+#include "store/sql.h"
 
 #define GRACE_MS     5000
 #define SESSIONS_MAX 4
@@ -450,14 +451,17 @@ static const struct fake_row *next_due(const struct store_turn *t)
 	return first;
 }
 
-/* How many of the claim's rows fit into batch_bytes; at least one. */
+/* How many of the claim's rows are taken; see SQL_CLAIM. */
 static int fitting(const struct store *s, const struct fake_claim *c)
 {
 	int64_t total = 0;
 
 	for (int i = 0; i < c->count; i++) {
+		int64_t most = s->settings.batch_bytes /
+			       (i < strtol(SQL_FEW_ROWS, NULL, 10) ? 1 : 4);
+
 		total += fake_database_row(c->ids[i])->body_size;
-		if (i > 0 && s->settings.batch_bytes && total > s->settings.batch_bytes)
+		if (i > 0 && most && total > most)
 			return i;
 	}
 	return c->count;

@@ -136,6 +136,23 @@ def test_a_round_is_a_handful_of_statements(servers, database, drain):
     assert len(statements) < 6 * claims + 20
 
 
+def test_of_large_rows_a_claim_has_enough_to_be_worth_its_commit(database, broker, drain):
+    queue = broker.queue()
+    database.insert_many(1000, "", queue, size=15000)
+    drain(database, 0)
+    claimed = database.value("SELECT last_value FROM message_log_claim_claim_id_seq")
+    # 128 a claim, or fewer where the broker is slow; a quarter of 2 MiB would be 34, thirty times.
+    assert 1000 / 128 <= claimed < 25
+
+
+def test_of_small_rows_a_claim_is_bounded_by_a_quarter_of_its_bytes(database, broker, drain):
+    queue = broker.queue()
+    database.insert_many(2000, "", queue, size=1000)
+    drain(database, 0, batch_bytes="512KiB")
+    claimed = database.value("SELECT last_value FROM message_log_claim_claim_id_seq")
+    assert 2000 / 131 <= claimed
+
+
 @pytest.mark.parametrize("on_sent, records, size", [("mark", 4.5, 360), ("delete", 1.2, 100)])
 def test_a_message_writes_little_wal(
         spare_postgres, spare_database, drain, on_sent, records, size):
