@@ -419,6 +419,24 @@ def test_a_relay_outlives_that_the_collation_of_message_ids_is_changed(database,
     assert database.value("SELECT max(try_count) FROM message_log") == 0
 
 
+DOORBELL = "FROM pg_trigger WHERE tgname = 'message_log_doorbell' AND tgrelid = 'message_log'::regclass"
+
+
+@pytest.mark.parametrize("words, enabled", [
+    ("DISABLE", "D"), ("ENABLE ALWAYS", "A"), ("ENABLE REPLICA", "R"), ("ENABLE", "O")])
+def test_a_migration_leaves_the_doorbell_as_enabled_as_it_was(bare_database, old_relay, words, enabled):
+    bare_database.query(f"ALTER TABLE message_log {words} TRIGGER message_log_doorbell")
+    old_relay.run("migrate")
+    assert bare_database.value(f"SELECT tgenabled {DOORBELL}") == enabled
+    assert bare_database.value(f"SELECT tgqual IS NOT NULL {DOORBELL}")
+
+
+def test_a_migration_brings_no_doorbell_where_there_is_none(bare_database, old_relay):
+    bare_database.query("DROP TRIGGER message_log_doorbell ON message_log")
+    old_relay.run("migrate")
+    assert bare_database.value(f"SELECT count(*) {DOORBELL}") == 0
+
+
 def test_a_migration_gives_up_rather_than_keep_writers_waiting_behind_it(
         bare_database, old_relay, make_relay):
     psql(bare_database, "-1", "-f", str(FILES[4]))
