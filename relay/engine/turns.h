@@ -61,6 +61,7 @@ struct turns {
 	bool full_read;
 	int64_t full_read_at_ms; /* of claims: the next one */
 	int64_t full_peek_at_ms; /* of looks: not before */
+	int64_t hurry_at_ms;     /* and not before this again because of a ring */
 	struct probe probe;      /* under way, or the last one */
 	uint64_t resumed;        /* destinations whose rows were looked for again */
 	int64_t adopt_at_ms;

@@ -171,6 +171,20 @@ static void put_off_full_reads(struct turns *t)
 	t->full_read_at_ms = now_ms + FULL_READ_EVERY_MS + pause_ms;
 }
 
+/* What rang and is not seen from the low-water mark on is of a long transaction, for later, or another
+   relay's. A large load shall not wait until reading from the beginning, past all its rows while
+   they were not committed, has its turn again; but for rings alone the share of time must not grow
+   beyond twice what it is. */
+static void look_for_what_rang(struct turns *t)
+{
+	int64_t now_ms = clock_ms();
+
+	if (now_ms < t->hurry_at_ms)
+		return;
+	t->hurry_at_ms = t->full_peek_at_ms;
+	t->full_peek_at_ms = now_ms;
+}
+
 static void take_claimed(struct turns *t)
 {
 	struct store_turn *turn = &t->turn;
@@ -189,6 +203,8 @@ static void take_claimed(struct turns *t)
 		t->pauses = 0;
 	}
 	t->is_trickle = turn->claimed && turn->claimed->count <= TRICKLE_ROWS;
+	if (!turn->claimed && t->was_rung && !turn->full_read)
+		look_for_what_rang(t);
 	/* Rung for nothing: rows for later, or another relay was faster. Writers shall
 	   not pay for a NOTIFY each time, so stay off the bell for a moment. */
 	if (!turn->claimed && t->was_rung && !turn->keeps_bell)

@@ -1870,6 +1870,45 @@ START_TEST(a_look_from_the_beginning_that_took_long_is_not_repeated_soon)
 }
 END_TEST
 
+/* Returns how often it was read from the beginning. */
+static int ring_for_nothing(void)
+{
+	int count;
+
+	fake_database_ring();
+	turns_collect(&t);
+	ck_assert(turn());
+	ck_assert(db->last.claim_limit && !t.turn.claimed);
+	count = db->last.full_read;
+	fake_clock_advance(t.sleep_until_ms - clock_ms());
+	ck_assert(turn());
+	ck_assert(db->last.peek);
+	return count + db->last.full_read;
+}
+
+/* Of a transaction that took so long that its rows lie before the low-water mark. Rows for later ring
+   for nothing, too, and must not have the whole index read each time. */
+START_TEST(a_ring_for_what_is_not_seen_is_followed_by_a_look_from_the_beginning_at_times)
+{
+	int reads;
+
+	skip_adopt();
+	t.adopt_at_ms = CLOCK_NEVER;
+	ck_assert(turn()); /* the first claim */
+	db->read_us = 400000;
+	turn_all();
+	reads = ring_for_nothing();
+	ck_assert(db->last.full_read);
+	for (int i = 0; i < 160; i++) {
+		reads += ring_for_nothing();
+		fake_clock_advance(100 - clock_ms() % 100);
+	}
+	/* In 16 s, twice as often as a twentieth of the time allows. */
+	ck_assert_int_ge(reads, 3);
+	ck_assert_int_le(reads, 5);
+}
+END_TEST
+
 /* A row that was committed late may lie before the low-water mark, and its bell has rung. */
 START_TEST(after_a_look_from_the_mark_the_sleep_is_short_however_long_the_poll)
 {
@@ -1879,11 +1918,8 @@ START_TEST(after_a_look_from_the_mark_the_sleep_is_short_however_long_the_poll)
 	db->read_us = 400000;
 	turn_all();
 	ck_assert_int_gt(t.sleep_until_ms, clock_ms() + 3000000);
-	fake_database_ring();
-	turns_collect(&t);
-	turn_all();
-	fake_clock_advance(t.sleep_until_ms - clock_ms()); /* rung for nothing */
-	turn_all();
+	ring_for_nothing();
+	ring_for_nothing();
 	ck_assert(db->last.peek && !db->last.full_read);
 	ck_assert_int_le(t.sleep_until_ms, clock_ms() + 8000);
 	fake_clock_advance(t.sleep_until_ms - clock_ms());
@@ -2010,6 +2046,9 @@ Suite *unit_suite(void)
 		a_run_until_empty_ends_with_a_look_from_the_beginning_however_long_it_takes);
 	tcase_add_test(tc, a_look_from_the_beginning_puts_off_that_of_the_claims);
 	tcase_add_test(tc, a_look_from_the_beginning_that_took_long_is_not_repeated_soon);
+	tcase_add_test(
+		tc,
+		a_ring_for_what_is_not_seen_is_followed_by_a_look_from_the_beginning_at_times);
 	tcase_add_test(
 		tc, after_a_look_from_the_mark_the_sleep_is_short_however_long_the_poll);
 	suite_add_tcase(suite, tc);
