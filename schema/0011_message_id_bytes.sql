@@ -1,6 +1,6 @@
 -- Message ids are compared byte by byte, whatever the language of the database: for each INSERT, and
 -- for each row that is marked `sent`, the unique index is searched by some twenty comparisons, and
--- the C library takes long to compare by the rules of a language. Neither does the order of bytes
+-- the C library takes long to compare by the rules of a language. Nor does the order of bytes
 -- change with an upgrade of the C library, after which an index in the order of a language may
 -- miss a duplicate until it is built anew (PostgreSQL: "Collation Support", ALTER COLLATION … REFRESH).
 -- What is equal stays the same.

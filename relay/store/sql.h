@@ -239,7 +239,7 @@
  * larger than $7 travels alone. More than SQL_FEW_ROWS are taken up to a quarter of $7 only: of large
  * rows a claim shall have enough to be worth its commit, and small ones take no more memory for it.
  * (32 rows of 16 KiB a claim: the relay carried 0.41 times what the bare publisher did, mostly waiting
- * for commits; 128: 0.6 times.) One row is returned always: claim_id is NULL when nothing is due,
+ * for commits; 128: 0.66 times.) One row is returned always: claim_id is NULL when nothing is due,
  * and the last column is how long it took, in microseconds.
  */
 #define SQL_FEW_ROWS "128"

@@ -107,16 +107,19 @@ def test_an_unknown_measurement_is_refused(run):
     assert "there are backlog, " in run("backlogs", check=1)
 
 
-@pytest.mark.parametrize("repeats, stolen, kept", [
-    (3, [0, 40, 0, 30, 0, 0], [1, 3, 5]),
-    (2, [90, 80, 20, 70], [3, 4])])  # all are disturbed: those that are least, and not for ever
-def test_a_turn_that_other_machines_disturbed_is_measured_again(monkeypatch, repeats, stolen, kept):
+@pytest.mark.parametrize("repeats, stolen, most, kept", [
+    (3, [0, 40, 0, 30, 0, 0], 0.05, [1, 3, 5]),
+    (2, [90, 80, 20, 70], 0.05, [3, 4]),  # all are disturbed: those that are least, and not for ever
+    (2, [90, 80], 1, [2, 1])])  # counts are what they are
+def test_a_turn_that_other_machines_disturbed_is_measured_again(monkeypatch, repeats, stolen, most, kept):
     monkeypatch.syspath_prepend(str(BENCH))
     measure = importlib.import_module("measure")
     readings = iter([(sum(stolen[:n]), 100 * n) for turn in range(len(stolen)) for n in (turn, turn + 1)])
     monkeypatch.setattr(measure, "stolen_ticks", lambda: next(readings))
     turns = itertools.count(1)
-    assert measure.interleaved(repeats, {"relay": lambda: next(turns)}) == {"relay": kept}
+    monkeypatch.setattr(measure, "disturbed", [])
+    assert measure.interleaved(repeats, {"relay": lambda: next(turns)}, most) == {"relay": kept}
+    assert len(measure.disturbed) == (2 if kept == [3, 4] else 0)
 
 
 @pytest.mark.parametrize("size, section, verdict", [
