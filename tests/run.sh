@@ -14,7 +14,8 @@
 # the thread sanitizer, and under valgrind. The last two take only the suites where they see what
 # the others do not, unless ALL=1, as in CI. The integration tests drive the program that is built
 # with the address and undefined-behaviour sanitizers (RELAY=build/outbox-relay: the release
-# build), several at a time. The last line counts everything.
+# build), several at a time. What failed is said again at the end, for whoever has only that of a
+# long log. The last line counts everything.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
@@ -28,6 +29,11 @@ chmod a+rx "$scratch" # for the servers' users
 finish() {
     trap '' HUP INT TERM
     [ ! -d "$scratch/servers" ] || sh deploy/servers.sh stop "$scratch/servers"
+    if [ -s "$scratch/failures" ]; then
+        title "what failed"
+        cat "$scratch/failures"
+        echo
+    fi
     rm -rf "$scratch"
     if [ -z "$complete" ]; then
         echo "The run did not get to its end."
@@ -44,6 +50,14 @@ trap 'exit 143' TERM
 
 title() {
     printf '\n== %s\n' "$*"
+}
+
+# say_again NAME: what failed, with the end of what it said (standard input)
+say_again() {
+    {
+        echo "$1"
+        tail -n 60 | cut -c 1-1000 | sed 's/^/    /'
+    } >>"$scratch/failures"
 }
 
 # build SANITIZERS TARGET…: "" for the release build
@@ -76,12 +90,13 @@ unit_suite() {
         '"$@" >"$0.output" 2>&1 </dev/null; echo $? >"$0.status"' "$scratch/NAME" \
         env CK_DEFAULT_TIMEOUT=60 TMPDIR="$scratch" timeout --foreground 900 "$@" "$folder/tests/unit/NAME"
     for name in $names; do
-        count_unit "$name"
+        count_unit "$name" "$folder${1:+ $1}"
     done
 }
 
-# Believes Check's own line: "100%: Checks: 7, Failures: 0, Errors: 0"
+# count_unit NAME WHERE: believes Check's own line: "100%: Checks: 7, Failures: 0, Errors: 0"
 count_unit() {
+    where=$2
     # shellcheck disable=SC2046
     set -- "$1" $(sed -n '
         s/^[0-9]*%: Checks: \([0-9]*\), Failures: \([0-9]*\), Errors: \([0-9]*\)$/\1 \2 \3/p' \
@@ -95,7 +110,10 @@ count_unit() {
     passed=$((passed + good))
     failed=$((failed + bad))
     printf '%-30s %4d passed%s\n' "$1" $good "$([ $bad = 0 ] || echo ", $bad FAILED")"
-    [ $bad = 0 ] || sed 's/^/    /' "$scratch/$1.output"
+    if [ $bad != 0 ]; then
+        sed 's/^/    /' "$scratch/$1.output"
+        say_again "$1 of $where" <"$scratch/$1.output"
+    fi
     rm -f "$scratch/$1.output" "$scratch/$1.status"
 }
 
@@ -129,11 +147,14 @@ simulation() {
     random=$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')
     for seeds in '20 1' "1 $random"; do
         # shellcheck disable=SC2086
-        if timeout --foreground 300 build/tests/simulation/simulation $seeds 50000; then
+        if timeout --foreground 300 build/tests/simulation/simulation $seeds 50000 \
+            >"$scratch/simulation.output" 2>&1; then
             passed=$((passed + 1))
         else
             failed=$((failed + 1))
+            say_again "simulation $seeds 50000" <"$scratch/simulation.output"
         fi
+        cat "$scratch/simulation.output"
     done
 }
 
@@ -147,6 +168,7 @@ fuzz() {
     total=$(ls tests/fuzz/fuzz_*.c | wc -l)
     passed=$((passed + good))
     failed=$((failed + total - good))
+    [ "$good" = "$total" ] || say_again "fuzz targets" <"$scratch/fuzz.output"
 }
 
 # One pair for the whole run.
@@ -211,17 +233,24 @@ soak() {
 
 count_pytest() {
     # shellcheck disable=SC2046
-    set -- "$1" $(/usr/bin/python3 - "$scratch/junit.xml" <<'END'
+    set -- "$1" $(/usr/bin/python3 - "$scratch/junit.xml" "$scratch/failures" <<'END'
 import sys, xml.etree.ElementTree as xml
 suite = xml.parse(sys.argv[1]).getroot().find("testsuite")
 total, *bad = (int(suite.get(k)) for k in ("tests", "failures", "errors", "skipped"))
 print(total - sum(bad), sum(bad[:2]))
+with open(sys.argv[2], "a") as again:
+    for case in suite.iter("testcase"):
+        for why in (*case.findall("failure"), *case.findall("error")):
+            lines = (why.text or why.get("message", "")).splitlines()[-60:]
+            print(case.get("classname"), case.get("name"), file=again)
+            print(*("    " + line[:1000] for line in lines), sep="\n", file=again)
 END
     )
     good=${2:-0}
     bad=${3:-0}
     if [ "$bad" = 0 ] && [ "$1" != 0 ]; then
         bad=1
+        echo "pytest ended with $1" >>"$scratch/failures"
     fi
     passed=$((passed + good))
     failed=$((failed + bad))
