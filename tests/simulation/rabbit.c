@@ -132,12 +132,14 @@ static enum verdict verdict_for(const struct db_row *row)
 	}
 }
 
-/* Which of several it was nobody says. */
+/* Which of several it was nobody says. What is confirmed before that is confirmed. */
 static void close_channel(struct rabbit *r, struct rabbit_message *culprit)
 {
 	for (size_t i = 0; i < r->count; i++) {
 		struct rabbit_message *m = &r->messages[i];
 
+		if (m->at_ms < culprit->at_ms)
+			continue;
 		m->verdict = VERDICT_UNCLEAR;
 		m->at_ms = culprit->at_ms;
 	}
