@@ -16,6 +16,11 @@
    length: a thousand of them take seconds, and new messages shall not wait for the last. */
 #define TAKE_TURNS_MS 250
 
+/* Of confirm_timeout: whoever looked away for so long (the process was stopped, a database took its
+   time to say that it is not there) cannot say who was silent, nor since when a message has been on
+   its way: it may have lain here. Time starts over for all of them. */
+#define AWAY_SHARE 4
+
 /* Of confirm_timeout: silence for so long, and a few other messages are sent to learn whose it
    is. Well before half of it, after which silence counts as the broker's. */
 #define STALL_SHARE 8
@@ -193,7 +198,7 @@ static void watch_blocked(struct sender *s)
 		log_warn("broker blocks publishing", LOG_STR("reason", why));
 		return;
 	}
-	s->unblocked_at_ms = clock_ms();
+	s->silent_from_ms = clock_ms();
 	log_info("broker takes messages again");
 }
 
@@ -410,8 +415,8 @@ void sender_collect(struct sender *s)
 
 static bool is_overdue(const struct sender *s, const struct row *row, int64_t now_ms)
 {
-	int64_t since_ms = row->published_ms > s->unblocked_at_ms ? row->published_ms
-								  : s->unblocked_at_ms;
+	int64_t since_ms = row->published_ms > s->silent_from_ms ? row->published_ms
+								 : s->silent_from_ms;
 
 	return row->state == ROW_IN_FLIGHT &&
 	       now_ms - since_ms > s->settings.confirm_timeout_ms;
@@ -448,6 +453,8 @@ void sender_expire(struct sender *s)
 
 	if (now_ms < s->expire_at_ms)
 		return;
+	if (now_ms - s->expire_at_ms > s->settings.confirm_timeout_ms / AWAY_SHARE)
+		s->silent_from_ms = now_ms;
 	s->expire_at_ms =
 		work_in_flight(s->work) ? now_ms + EXPIRE_EVERY_MS : CLOCK_NEVER;
 	if (s->is_blocked)

@@ -39,7 +39,7 @@ struct sender {
 	int64_t answered_at_ms;     /* when the last receipt came */
 	int64_t published_at_ms;    /* when the last message went out */
 	uint64_t receipts;          /* since the connection was opened */
-	int64_t unblocked_at_ms;    /* confirms are not expected to be faster than this */
+	int64_t silent_from_ms;     /* no silence counts from before */
 	bool is_blocked;
 	int64_t blocked_since_ms;
 	bool is_others_turn; /* while rows must go alone; see next_row() */

@@ -642,6 +642,24 @@ START_TEST(a_channel_error_is_no_confirm_of_later_messages)
 }
 END_TEST
 
+/* A process that was stopped: the message may have left it only now. */
+START_TEST(after_looking_away_for_long_time_starts_over)
+{
+	add(1, 10, 2);
+	publish();
+	fake_clock_advance(CONFIRM_TIMEOUT_MS + 1000);
+	confirm(11, VERDICT_SENT, NULL);
+	sender_expire(&s);
+	pass(CONFIRM_TIMEOUT_MS);
+	ck_assert_int_eq(row_of(10)->state, ROW_IN_FLIGHT);
+	add(2, 20, 1);
+	publish();
+	confirm(20, VERDICT_SENT, NULL);
+	pass(300);
+	assert_decided(10, FATE_RETRY, 1);
+}
+END_TEST
+
 START_TEST(a_steady_flow_of_confirms_is_never_overdue)
 {
 	add(1, 1, 60);
@@ -970,6 +988,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, a_channel_error_is_no_confirm_of_later_messages);
 	tcase_add_test(tc,
 		       a_broker_that_falls_silent_after_confirming_some_charges_nobody);
+	tcase_add_test(tc, after_looking_away_for_long_time_starts_over);
 	tcase_add_test(tc, a_steady_flow_of_confirms_is_never_overdue);
 	tcase_add_test(tc, with_nothing_in_flight_nothing_is_looked_for);
 	tcase_add_test(tc, a_blocked_broker_gets_no_messages_until_it_unblocks);
