@@ -435,20 +435,29 @@ static bool is_passed_by(const struct fake_row *row, const struct store_turn *t)
 	return false;
 }
 
-/* The due row with the smallest (next_retry, id) that nobody claimed. */
-static const struct fake_row *next_due(const struct store_turn *t)
+static int in_order(const void *left, const void *right)
 {
-	const struct fake_row *first = NULL;
+	const struct fake_row *a = *(const struct fake_row *const *)left;
+	const struct fake_row *b = *(const struct fake_row *const *)right;
+
+	if (a->next_retry_ms != b->next_retry_ms)
+		return a->next_retry_ms < b->next_retry_ms ? -1 : 1;
+	return a->id < b->id ? -1 : a->id > b->id;
+}
+
+/* The due rows that nobody claimed, in the order of (next_retry, id). */
+static int unclaimed(const struct store_turn *t, const struct fake_row **rows)
+{
+	int count = 0;
 
 	for (int i = 0; i < db->row_count; i++) {
 		const struct fake_row *row = &db->rows[i];
 
-		if (is_due(row) && !is_claimed(row->id) && !is_passed_by(row, t) &&
-		    (!first || row->next_retry_ms < first->next_retry_ms ||
-		     (row->next_retry_ms == first->next_retry_ms && row->id < first->id)))
-			first = row;
+		if (is_due(row) && !is_claimed(row->id) && !is_passed_by(row, t))
+			rows[count++] = row;
 	}
-	return first;
+	qsort(rows, (size_t)count, sizeof(rows[0]), in_order);
+	return count;
 }
 
 /* How many of the claim's rows are taken; see SQL_CLAIM. */
@@ -502,15 +511,16 @@ static void claim_probe(struct store *s, const struct store_turn *t)
 
 static void claim(struct store *s, const struct store_turn *t)
 {
-	const struct fake_row *row = next_due(t);
+	const struct fake_row *rows[FAKE_ROWS_MAX];
+	int count = unclaimed(t, rows);
 	struct fake_claim *c;
 
 	fake_assert(t->claim_limit <= FAKE_CLAIM_ROWS);
-	if (!row)
+	if (!count)
 		return;
 	c = add_claim(s->relay_id, clock_ms() + s->settings.lease_ms);
-	for (; row && c->count < t->claim_limit; row = next_due(t))
-		c->ids[c->count++] = row->id;
+	for (int i = 0; i < count && c->count < t->claim_limit; i++)
+		c->ids[c->count++] = rows[i]->id;
 	s->answer.due = c->count;
 	c->count = fitting(s, c);
 	fetch(s, c);

@@ -36,8 +36,9 @@ class Page:
         return self
 
     def find(self, selector):
-        """The first that is shown, or None."""
-        return next((e for e in self.all(selector) if e.is_displayed()), None)
+        """The first that is shown, or None. In one step, since the page may redraw it meanwhile."""
+        return self.run("""return [...document.querySelectorAll(arguments[0])]
+                             .find(e => e.checkVisibility()) ?? null""", selector)
 
     def all(self, selector):
         return self.driver.find_elements("css selector", selector)
@@ -52,7 +53,13 @@ class Page:
         return self.driver.execute_script(script, *arguments)
 
     def click(self, selector):
-        self.find(selector).click()
+        from selenium.common.exceptions import StaleElementReferenceException
+        for _ in range(10):
+            try:
+                return self.find(selector).click()
+            except StaleElementReferenceException:
+                pass  # redrawn just now
+        raise TimeoutError(f"{selector} is redrawn all the time")
 
     def write(self, selector, text):
         field = self.find(selector)
