@@ -83,10 +83,10 @@ def size(count):
 
 
 def run(bench):
-    rows = bench.rows(300, 200_000)
+    rows, repeats = bench.rows(300, 200_000), bench.turns(5, 7)
     lines, reach = [], {}
     for kind in ("quorum", "classic"):
-        more, to_bare, cpu = contest(bench, kind, rows, BODY, bench.repeats, list(NAMES))
+        more, to_bare, cpu = contest(bench, kind, rows, BODY, repeats, list(NAMES))
         lines += more
         if kind == "quorum":
             reach |= {"mark": spread(to_bare["mark"]), "delete": spread(to_bare["delete"]),
@@ -94,5 +94,5 @@ def run(bench):
                       "cpu": cpu["mark"]}
         else:
             reach["mark_classic"] = spread(to_bare["mark"])
-    return {"settings": f"{rows:,} rows, {bench.repeats} turns", "reach": reach,
+    return {"settings": f"{rows:,} rows, {repeats} turns", "reach": reach,
             "tables": [{"columns": COLUMNS, "rows": lines}]}

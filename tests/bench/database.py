@@ -104,7 +104,7 @@ def line(name, costs, rows):
 
 
 def run(bench):
-    rows, repeats = bench.rows(300, 50_000, 200_000), bench.pick(1, 2, 3)
+    rows, repeats = bench.rows(300, 50_000, 200_000), bench.turns(2, 3)
     names = ("insert", "mark", "delete", "locked", "lease", "locked_full", "lease_full")
     bench.query(LEASE_TABLE)
     autovacuum(bench, "SET (autovacuum_enabled = off)")

@@ -36,7 +36,7 @@ def run(bench):
     due = bench.rows(100, 100_000, 1_000_000)
     sizes = [0, bench.rows(900, 90_000)]
     sizes += bench.pick([], [10 * sizes[1]], [10 * sizes[1], 100 * sizes[1]])
-    repeats = min(bench.repeats, 3)
+    repeats = bench.turns(3)
     tables = {sent: Table(bench, sent) for sent in sizes}
     found = interleaved(repeats, {
         f"behind {sent:,}": lambda table=table: table.rate(due) for sent, table in tables.items()})

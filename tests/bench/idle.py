@@ -22,7 +22,7 @@ def once(bench, seconds, settings):
 
 
 def run(bench):
-    seconds, repeats = bench.pick(1, 10, 60), min(bench.repeats, 3)
+    seconds, repeats = bench.pick(1, 10, 60), bench.turns(3)
     found = interleaved(repeats, {
         way: lambda settings=settings: once(bench, seconds, settings)
         for way, settings in WAYS.items()})

@@ -60,12 +60,12 @@ def turn(bench, clients, length, slices):
 def run(bench):
     # Of a second on a busy machine not a single transaction may be left.
     length = bench.pick(("-t", 20), ("-T", 1), ("-T", 2))
-    slices = bench.pick(1, 12, 30)
+    slices, repeats = bench.pick(1, 12, 30), bench.turns(5, 7)
     bench.query(NAIVE)
     lines, costs = [], []
     try:
         for clients in (1, 16):
-            turns = [turn(bench, clients, length, slices) for _ in range(bench.repeats)]
+            turns = [turn(bench, clients, length, slices) for _ in range(repeats)]
             rates = {name: [rates[name] for rates in turns] for name in TRIGGERS}
             slower = {name: spread([100 * (1 - value / without) for value, without
                                     in zip(values, rates["no trigger"])])
@@ -76,7 +76,7 @@ def run(bench):
         bench.query("DROP FUNCTION naive_notify CASCADE")
         bench.query("ALTER TABLE message_log ENABLE TRIGGER USER")
     what = "transactions a session" if length[0] == "-t" else "s"
-    return {"settings": f"{bench.repeats} turns, in each {slices} slices of {length[1]} {what}",
+    return {"settings": f"{repeats} turns, in each {slices} slices of {length[1]} {what}",
             "reach": {"inserts": max(costs, key=lambda cell: cell["median"])},
             "tables": [{"columns": ("clients", "trigger", "inserts/s", "slower by %"),
                         "rows": lines}]}

@@ -43,7 +43,7 @@ def line(rate, way, results):
 
 
 def run(bench):
-    seconds, repeats = bench.pick(1, 10, 60), bench.pick(1, 2, 3)
+    seconds, repeats = bench.pick(1, 10, 60), bench.turns(2, 3)
     rates = bench.pick((500,), (10, 500, 5000))
     lines, reach = [], {}
     for rate in rates:

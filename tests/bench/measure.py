@@ -227,9 +227,9 @@ class Bench:
         """The same for numbers of rows, which $SCALE makes smaller for a busy machine."""
         return max(int(self.pick(quick, normal, full) * float(os.environ.get("SCALE") or 1)), 2)
 
-    @property
-    def repeats(self):
-        return int(os.environ.get("REPEATS") or self.pick(1, 5, 7))
+    def turns(self, normal, full=None):
+        """How often each contender is measured, which $REPEATS says instead."""
+        return int(os.environ.get("REPEATS") or self.pick(1, normal, full))
 
     # --- servers ---
 

@@ -81,7 +81,7 @@ def once(bench, rate, seconds):
 
 
 def run(bench):
-    rate, seconds, repeats = bench.pick(500, 2000), bench.pick(1, 10, 60), bench.pick(1, 2, 3)
+    rate, seconds, repeats = bench.pick(500, 2000), bench.pick(1, 10, 60), bench.turns(2, 3)
     found = [once(bench, rate, seconds) for _ in range(repeats)]
     return {"settings": f"{rate:,} rows a second, {repeats} outages of {seconds} s and the broker's start",
             "reach": {},

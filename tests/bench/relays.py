@@ -19,7 +19,7 @@ def rate(bench, relays, rows):
 
 
 def run(bench):
-    rows, repeats = bench.rows(300, 100_000, 200_000), min(bench.repeats, 3)
+    rows, repeats = bench.rows(300, 100_000, 200_000), bench.turns(3)
     counts = (1, 2, 4)
     found = interleaved(repeats, {f"{count} relays": lambda count=count: rate(bench, count, rows)
                                   for count in counts})

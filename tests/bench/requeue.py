@@ -41,7 +41,7 @@ def run(bench):
     failed = bench.rows(2_000, 1_000_000)
     backlog = bench.rows(20_000, 600_000) + bench.pick(0, 300_000)
     seconds = bench.pick(0.2, 4)
-    repeats = bench.pick(1, min(bench.repeats, 3))
+    repeats = bench.turns(3)
     found = interleaved(repeats, {"requeue": lambda: once(bench, failed, backlog, seconds)})["requeue"]
     cells = {name: spread([one[name] for one in found]) for name in found[0]}
     columns = ("relay before, messages/s", "while it is requeued", "after", "× before and after",

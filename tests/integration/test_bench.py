@@ -107,13 +107,29 @@ def test_an_unknown_measurement_is_refused(run):
     assert "there are backlog, " in run("backlogs", check=1)
 
 
+@pytest.fixture
+def measure(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCH))
+    return importlib.import_module("measure")
+
+
+@pytest.mark.parametrize("said, size, turns", [
+    (None, "quick", 1), (None, "normal", 2), (None, "full", 3), ("9", "quick", 9), ("9", "normal", 9)])
+def test_who_runs_the_benchmarks_may_say_how_many_turns(measure, monkeypatch, said, size, turns):
+    monkeypatch.delenv("REPEATS", raising=False)
+    if said:
+        monkeypatch.setenv("REPEATS", said)
+    bench = object.__new__(measure.Bench)  # without its servers
+    bench.size = size
+    assert bench.turns(2, 3) == turns
+
+
 @pytest.mark.parametrize("repeats, stolen, most, kept", [
     (3, [0, 40, 0, 30, 0, 0], 0.05, [1, 3, 5]),
     (2, [90, 80, 20, 70], 0.05, [3, 4]),  # all are disturbed: those that are least, and not for ever
     (2, [90, 80], 1, [2, 1])])  # counts are what they are
-def test_a_turn_that_other_machines_disturbed_is_measured_again(monkeypatch, repeats, stolen, most, kept):
-    monkeypatch.syspath_prepend(str(BENCH))
-    measure = importlib.import_module("measure")
+def test_a_turn_that_other_machines_disturbed_is_measured_again(
+        measure, monkeypatch, repeats, stolen, most, kept):
     readings = iter([(sum(stolen[:n]), 100 * n) for turn in range(len(stolen)) for n in (turn, turn + 1)])
     monkeypatch.setattr(measure, "stolen_ticks", lambda: next(readings))
     turns = itertools.count(1)
