@@ -46,18 +46,23 @@ def _own_servers():
             servers.stop()
 
 
+def _lend(servers, which):
+    yield servers.start(which)
+    servers.resume(which)
+    lines = servers.log(which).splitlines()[-200:]
+    print(f"--- log of {which}", *lines, sep="\n")  # shown when the test fails
+
+
 @pytest.fixture
 def spare_postgres(_spare):
     """A PostgreSQL that a test may stop, kill and pause; it runs when the test begins."""
-    yield _spare.start("postgres")
-    _spare.resume("postgres")
+    yield from _lend(_spare, "postgres")
 
 
 @pytest.fixture
 def spare_rabbitmq(_spare):
     """A RabbitMQ that a test may stop, kill and pause; it runs when the test begins."""
-    yield _spare.start("rabbitmq")
-    _spare.resume("rabbitmq")
+    yield from _lend(_spare, "rabbitmq")
 
 
 @pytest.fixture(scope="session")
