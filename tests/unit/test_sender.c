@@ -121,6 +121,15 @@ static void pass(int64_t ms)
 	}
 }
 
+/* And whoever was passed over has been seen to be. */
+static void confirm_a_later_one(void)
+{
+	add(2, 20, 1);
+	publish();
+	confirm(20, VERDICT_SENT, NULL);
+	pass(300);
+}
+
 /* --- the connection --- */
 
 START_TEST(opening_has_a_deadline_and_waits_for_its_time)
@@ -563,10 +572,7 @@ START_TEST(silence_for_one_row_while_later_ones_are_confirmed_is_about_the_row)
 	confirm(11, VERDICT_SENT, NULL);
 	pass(CONFIRM_TIMEOUT_MS / 2);
 	ck_assert_int_eq(row_of(10)->state, ROW_IN_FLIGHT);
-	add(2, 20, 1);
-	publish();
-	confirm(20, VERDICT_SENT, NULL);
-	pass(300);
+	confirm_a_later_one();
 	assert_decided(10, FATE_RETRY, 1);
 	ck_assert_int_eq(broker.forgotten_count, 1);
 	ck_assert_int_eq(broker.forgotten[0], 10);
@@ -652,10 +658,7 @@ START_TEST(after_looking_away_for_long_time_starts_over)
 	sender_expire(&s);
 	pass(CONFIRM_TIMEOUT_MS);
 	ck_assert_int_eq(row_of(10)->state, ROW_IN_FLIGHT);
-	add(2, 20, 1);
-	publish();
-	confirm(20, VERDICT_SENT, NULL);
-	pass(300);
+	confirm_a_later_one();
 	assert_decided(10, FATE_RETRY, 1);
 }
 END_TEST
@@ -718,10 +721,7 @@ START_TEST(while_blocked_nothing_expires_and_then_time_starts_over)
 	sender_collect(&s);
 	pass(CONFIRM_TIMEOUT_MS);
 	ck_assert_int_eq(b->in_state[ROW_IN_FLIGHT], 2);
-	add(2, 20, 1);
-	publish();
-	confirm(20, VERDICT_SENT, NULL);
-	pass(300);
+	confirm_a_later_one();
 	assert_decided(10, FATE_RETRY, 1);
 	assert_decided(11, FATE_RETRY, 1);
 }
