@@ -53,8 +53,8 @@
 
 #define SQL_VERSION "SELECT coalesce(max(version), 0) FROM message_log_migration"
 
-/* A fresh relay_id, and the first half of all advisory lock keys: the table's oid in
- * int4. */
+/* A fresh relay_id, and the first half of all advisory lock keys but the bell's: the table's oid
+ * in int4. */
 #define SQL_REGISTER                                       \
 	"SELECT nextval('message_log_relay_id')::integer," \
 	" ('message_log'::regclass::oid::bigint - 2147483648)::integer"
@@ -80,8 +80,7 @@
 
 /* --- a turn: settle, renew, adopt, claim, fetch --- */
 
-/* $1 lock key. Second half of the key: 0 is the bell, -1 the claim lock, else a
-   relay_id. */
+/* $1 lock key. Second half of the key: -1 is the claim lock, else a relay_id. */
 #define SQL_CLAIM_LOCK "SELECT pg_advisory_xact_lock($1, -1)"
 
 /*
@@ -345,14 +344,15 @@ enum { SQL_HISTORY_NONE = 0, SQL_HISTORY_TRIED = 1, SQL_HISTORY_ALONE = 2 };
 /* --- going to sleep --- */
 
 /*
- * The bell; see schema/0003_doorbell.sql. 1: ours, writers will ring. 0: writers are
- * under way and will not. 2: another relay sleeps on it, so writers ring, and we hear it
- * too.
+ * The bell; see schema/0003_doorbell.sql, and 0013_doorbell_key.sql for its key. 1: ours, writers will
+ * ring. 0: writers are under way and will not. 2: another relay sleeps on it, so writers ring, and we
+ * hear it too.
  */
-#define SQL_BELL_TAKE                                         \
-	"SELECT CASE WHEN pg_try_advisory_lock($1, 0) THEN 1" \
-	" WHEN pg_try_advisory_xact_lock_shared($1, 0) THEN 0 ELSE 2 END"
-#define SQL_BELL_RELEASE "SELECT pg_advisory_unlock($1, 0)"
+#define SQL_BELL_KEY "1650814060, 'message_log'::regclass::integer"
+#define SQL_BELL_TAKE                                                    \
+	"SELECT CASE WHEN pg_try_advisory_lock(" SQL_BELL_KEY ") THEN 1" \
+	" WHEN pg_try_advisory_xact_lock_shared(" SQL_BELL_KEY ") THEN 0 ELSE 2 END"
+#define SQL_BELL_RELEASE "SELECT pg_advisory_unlock(" SQL_BELL_KEY ")"
 
 /*
  * One statement a poll: in how many milliseconds (an hour at most) the first unclaimed

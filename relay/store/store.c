@@ -124,10 +124,3 @@ void store_add_commit(struct store *s)
 	pg_add(s->pg, SQL_COMMIT, NULL);
 	pg_sync(s->pg);
 }
-
-int store_add_key_statement(struct store *s, const char *sql)
-{
-	pg_params_clear(&s->params);
-	pg_params_int4(&s->params, s->lock_key);
-	return pg_add(s->pg, sql, &s->params);
-}

@@ -61,7 +61,6 @@ bool store_has_session(const struct store *s);
 void store_add_settings(struct store *s);
 void store_add_begin(struct store *s);
 void store_add_commit(struct store *s);
-int store_add_key_statement(struct store *s, const char *sql); /* $1 lock key */
 
 /* A turn whose answer will never come: its settlements are to be sent again. */
 void store_turn_abandon(struct store *s);

@@ -55,6 +55,13 @@ static void add_settlements(struct store *s, const struct store_turn *t)
 	}
 }
 
+static void add_claim_lock(struct store *s)
+{
+	pg_params_clear(&s->params);
+	pg_params_int4(&s->params, s->lock_key);
+	pg_add(s->pg, SQL_CLAIM_LOCK, &s->params);
+}
+
 static int add_renew(struct store *s)
 {
 	pg_params_clear(&s->params);
@@ -204,7 +211,7 @@ static void add_writes(struct store *s, const struct store_turn *t)
 		add_find_probe(s, t);
 	/* After the row updates, which may have to wait for somebody's row lock. */
 	if (claims(t))
-		store_add_key_statement(s, SQL_CLAIM_LOCK);
+		add_claim_lock(s);
 	if (t->adopt)
 		s->at.adopt = add_adopt(s, t->with_named);
 	if (t->claim_limit)
@@ -239,7 +246,7 @@ static void add_reads(struct store *s, const struct store_turn *t)
 	}
 	/* A transaction each: what the peek sees must be younger than the bell. */
 	if (t->sleep && !s->has_bell) {
-		s->at.bell = store_add_key_statement(s, SQL_BELL_TAKE);
+		s->at.bell = pg_add(s->pg, SQL_BELL_TAKE, NULL);
 		pg_sync(s->pg);
 	}
 	if (t->peek) {
@@ -270,7 +277,7 @@ void store_turn_begin(struct store *s, struct store_turn *t)
 	pg_begin(s->pg);
 	/* From here on writers need not ring: we are awake. */
 	if (((t->claim_limit && !t->keeps_bell) || t->wake) && s->has_bell) {
-		store_add_key_statement(s, SQL_BELL_RELEASE);
+		pg_add(s->pg, SQL_BELL_RELEASE, NULL);
 		pg_sync(s->pg);
 		s->has_bell = false;
 	}

@@ -120,7 +120,8 @@ class Database:
     def is_slept_on(self):
         """Does a relay hold the bell?"""
         return self.value("""SELECT count(*) FROM pg_locks
-            WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND objid = 0 AND granted
+            WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND granted
+              AND classid = 1650814060 -- SQL_BELL_KEY
               AND database = (SELECT oid FROM pg_database WHERE datname = current_database())""") > 0
 
     def relay_sessions(self, and_that=""):
