@@ -157,9 +157,13 @@ class Process:
                                f"{self._log.read_text(errors='replace')[-2000:]}")
         return Usage(ended - self.began, rusage)
 
+    def send(self, number):
+        """A signal."""
+        self._process.send_signal(number)
+
     def stop(self):
         """SIGTERM; returns its Usage."""
-        self._process.send_signal(signal.SIGTERM)
+        self.send(signal.SIGTERM)
         return self.wait(60)
 
     def end(self):
