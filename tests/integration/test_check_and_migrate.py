@@ -437,6 +437,13 @@ def test_a_migration_brings_no_doorbell_where_there_is_none(bare_database, old_r
     assert bare_database.value(f"SELECT count(*) {DOORBELL}") == 0
 
 
+def test_migrations_leave_no_constraint_that_older_rows_may_break(bare_database, old_relay):
+    bare_database.query("INSERT INTO message_log (exchange, payload, properties)"
+                        " VALUES ('a', '', '{\"priority\": 1}')")
+    old_relay.run("migrate")
+    assert bare_database.value("SELECT count(*) FROM pg_constraint WHERE NOT convalidated") == 0
+
+
 def test_a_migration_gives_up_rather_than_keep_writers_waiting_behind_it(
         bare_database, old_relay, make_relay):
     psql(bare_database, "-1", "-f", str(FILES[4]))
