@@ -3,8 +3,11 @@ means that the hot path got fatter; seconds belong to `make bench`.
 """
 
 import json
+import os
+import pathlib
 import re
 import statistics
+import subprocess
 
 import pytest
 
@@ -79,6 +82,35 @@ def test_a_message_takes_few_instructions_and_hardly_an_allocation(database, dra
 
 
 # --- on the application's database -----------------------------------------------------------
+
+
+def server_instructions(servers, database, statements):
+    """Of a PostgreSQL for a single user, which does nothing beside; its start included."""
+    home = servers.folder / "postgres"
+    program = max(pathlib.Path("/usr/lib/postgresql").glob("*/bin/postgres"),
+                  key=lambda path: int(path.parts[-3]))
+    user = [] if os.geteuid() else ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
+    done = subprocess.run(
+        [*user, "valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={home}/callgrind",
+         program, "--single", "-D", home / "data", database.name],
+        input="".join(f"{each}\n" for each in statements), cwd=home, capture_output=True, text=True,
+        timeout=120, check=True)
+    assert "ERROR" not in done.stderr, done.stderr
+    return callgrind_of(home / "callgrind")[0]
+
+
+def test_the_doorbell_is_a_small_part_of_what_an_insert_takes(spare_postgres, spare_database):
+    spare_postgres.stop("postgres")
+    insert = "INSERT INTO message_log (exchange, payload) VALUES ('', repeat('x', 256)::bytea)"
+
+    def an_insert(how):
+        first = f"ALTER TABLE message_log {how} TRIGGER message_log_doorbell"
+        few, many = (server_instructions(spare_postgres, spare_database, [first] + [insert] * count)
+                     for count in (50, 150))
+        return (many - few) / 100
+
+    without, with_it = an_insert("DISABLE"), an_insert("ENABLE")
+    assert 0.005 < 1 - without / with_it < 0.05, (without, with_it)
 
 
 class ServerLog:
