@@ -296,6 +296,26 @@ def old_relay(bare_database, broker, make_relay):
     return make_relay(quick_config(bare_database.url, broker.url))
 
 
+def test_a_relay_waits_for_the_migrations_that_it_needs(bare_database, broker, old_relay):
+    queue = broker.queue()
+    bare_database.insert(routing_key=queue)
+    old_relay.start()
+    old_relay.wait_for("cannot connect", side="database",
+                       saying=f"at version 4, this relay needs {VERSIONS[-1]}: run")
+    old_relay.run("migrate")
+    broker.wait_for_count(queue, 1)
+    old_relay.stop()
+
+
+def test_a_relay_serves_a_schema_that_is_newer_than_itself(database, broker, relay):
+    queue = broker.queue()
+    database.query("INSERT INTO message_log_migration (version, name) VALUES (1000, 'later')")
+    database.insert(routing_key=queue)
+    relay.run_until_empty()
+    assert broker.count(queue) == 1
+    assert findings(relay, 0)["schema version"] == (True, "1000")
+
+
 def migrate_in_background(relay):
     pool = concurrent.futures.ThreadPoolExecutor(1)
     done = pool.submit(relay.run, "migrate")
