@@ -150,7 +150,7 @@ MUTANTS = [
              '	"" AROUND')]),
     Mutant("no_claim_lock", "two relays may claim the same rows at the same moment",
            ["fault waits_for_the_claim_of_another"],
-           [(STORE_TURN, "		store_add_key_statement(s, SQL_CLAIM_LOCK);\n", "		;\n")]),
+           [(STORE_TURN, "		add_claim_lock(s);\n", "		;\n")]),
     Mutant("settle_what_is_not_ours", "rows are marked sent by a relay whose claim is gone",
            ["fault comes_back_after_its_lease"],
            [(SQL,
