@@ -26,7 +26,37 @@ void turns_init(struct turns *t, const struct turns_settings *settings,
 void turns_give_up_batch(struct batch *b)
 {
 	b->is_lost = true;
-	batch_move_all(b, ROW_WAITING, ROW_SETTLED);
+	for (int i = 0; i < b->count; i++) {
+		if (b->rows[i].state == ROW_WAITING)
+			batch_let_go(b, &b->rows[i]);
+	}
+}
+
+void turns_lose_claim(struct turns *t, struct batch *b)
+{
+	if (!b->claim_id)
+		return;
+	t->counts->claims_lost++;
+	log_warn(
+		"claim lost", LOG_INT("claim_id", b->claim_id), LOG_INT("rows", b->count),
+		LOG_STR("reason",
+			"settled before the connection broke, adopted, or forgotten in a "
+			"crash"));
+	b->claim_id = 0;
+}
+
+static void take_claim(struct turns *t, struct batch *b, enum store_claim claim)
+{
+	b->is_settling = false;
+	if (claim == STORE_CLAIM_KEPT)
+		return;
+	turns_give_up_batch(b);
+	if (claim == STORE_CLAIM_LOST)
+		turns_lose_claim(t, b);
+	else
+		log_warn("claim gone, made anew for what is to be settled",
+			 LOG_INT("claim_id", b->claim_id),
+			 LOG_INT("rows", b->in_state[ROW_DECIDED]));
 }
 
 /* Somebody holds a lock on one of their rows, perhaps; being careful is right in any case. */
@@ -82,12 +112,12 @@ static void lost(struct turns *t, const struct error *err)
 
 void turns_open(struct turns *t, int timeout_ms, int stop_fd)
 {
-	bool gone[WORK_BATCHES_MAX] = {false};
+	enum store_claim claims[WORK_BATCHES_MAX];
 	struct error err;
 
 	if (!link_is_due(&t->link, clock_ms()))
 		return;
-	if (store_open(t->store, t->work->batches, t->work->count, gone, timeout_ms,
+	if (store_open(t->store, t->work->batches, t->work->count, claims, timeout_ms,
 		       stop_fd, &err) < 0) {
 		if (err.kind != ERROR_STOPPED)
 			went_down(t, &err);
@@ -95,13 +125,8 @@ void turns_open(struct turns *t, int timeout_ms, int stop_fd)
 	}
 	watch_anew(t);
 	link_up(&t->link, store_peer(t->store));
-	for (int i = 0; i < t->work->count; i++) {
-		struct batch *b = t->work->batches[i];
-
-		b->is_settling = false;
-		if (gone[i])
-			turns_give_up_batch(b);
-	}
+	for (int i = 0; i < t->work->count; i++)
+		take_claim(t, t->work->batches[i], claims[i]);
 	FAILPOINT_IF(t->work->count, taken_over);
 	t->counts->connects++;
 	t->appetite = APPETITE_AWAKE;

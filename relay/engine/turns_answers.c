@@ -45,14 +45,6 @@
 /* Asleep on a bell that another relay holds. */
 #define SHARED_SLEEP_MAX_MS 1000
 
-static void claim_lost(struct turns *t, const struct batch *b)
-{
-	t->counts->claims_lost++;
-	log_warn("claim lost", LOG_INT("claim_id", b->claim_id),
-		 LOG_INT("rows", b->count),
-		 LOG_STR("reason", "settled before the connection broke, or adopted"));
-}
-
 /* The rows whose settlement just came in; a batch settled before has them SETTLED
  * already. */
 static void count_settled(struct turns *t, struct batch *b)
@@ -89,13 +81,11 @@ static void take_settled_batch(struct turns *t, struct batch *b, bool is_ours,
 			       bool closed)
 {
 	/* The broker still borrows what is in flight; the batch ends when that has its receipts. */
-	if (!is_ours && b->in_state[ROW_IN_FLIGHT]) {
-		turns_give_up_batch(b);
-		return;
-	}
 	if (!is_ours) {
-		claim_lost(t, b);
-		work_remove(t->work, b);
+		turns_lose_claim(t, b);
+		turns_give_up_batch(b);
+		if (!b->in_state[ROW_IN_FLIGHT])
+			work_remove(t->work, b);
 		return;
 	}
 	count_settled(t, b);
@@ -263,7 +253,7 @@ static void disown(struct turns *t, int64_t claim_id)
 		if (b->claim_id != claim_id)
 			continue;
 		turns_give_up_batch(b);
-		b->claim_id = 0;
+		turns_lose_claim(t, b);
 	}
 }
 

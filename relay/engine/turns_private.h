@@ -27,6 +27,12 @@ void turns_take_answers(struct turns *t);
  */
 void turns_give_up_batch(struct batch *b);
 
+/*
+ * Its claim is gone. Once only, and from then on without its claim_id: a server that forgot the
+ * claim in a crash may give that to another one.
+ */
+void turns_lose_claim(struct turns *t, struct batch *b);
+
 /* How often to look, while another relay's claim names a row. */
 int64_t turns_watch_ms(const struct turns *t);
 

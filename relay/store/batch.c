@@ -40,8 +40,10 @@ void batch_set_state(struct batch *b, struct row *row, enum row_state state)
 {
 	int index = (int)(row - b->rows);
 
-	if (state == ROW_WAITING && b->is_lost)
+	if (state == ROW_WAITING && b->is_lost) {
 		state = ROW_SETTLED;
+		row->is_counted = true;
+	}
 	b->in_state[row->state]--;
 	b->in_state[state]++;
 	if (row->is_alone) {

@@ -67,8 +67,8 @@ struct batch {
 	int64_t done_at_ms; /* every row has its fate since then; 0: not, or not noticed */
 	bool is_settling;   /* its claim is being closed, or was, if the answer is
 				 missing: nothing of it is published */
-	bool is_lost;    /* its claim is somebody else's: what is in flight is waited for,
-			     nothing is published (again) */
+	bool is_lost;    /* its claim is somebody else's, or one anew for what has a fate:
+			     what is in flight is waited for, nothing is published (again) */
 	bool has_unsent; /* a row was decided otherwise than sent */
 	int64_t first_receipt_ms, last_receipt_ms; /* for engine/batch_size.h; 0: none */
 	int64_t publishing_id;     /* adopted: the row that the claim names; 0: none */

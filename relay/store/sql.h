@@ -80,8 +80,18 @@
 
 /* --- a turn: settle, renew, adopt, claim, fetch --- */
 
-/* $1 lock key. Second half of the key: -1 is the claim lock, else a relay_id. */
+/*
+ * $1 lock key. Second half of the key: -1 is the claim lock, else a relay_id.
+ *
+ * ASYNC, where a turn writes nothing but a claim: that need not be on the disk before its rows are
+ * published (PostgreSQL 15, "Asynchronous Commit"). Everybody sees it as soon as it is committed, and
+ * a crash of the server that forgets it frees rows without a verdict; for those with one see
+ * SQL_CLAIM_ANEW. (500 messages a second: p50 2.05 instead of 2.74 ms from the commit to the
+ * consumer, and the application's own commits wait less for the disk.)
+ */
 #define SQL_CLAIM_LOCK "SELECT pg_advisory_xact_lock($1, -1)"
+#define SQL_CLAIM_LOCK_ASYNC \
+	SQL_CLAIM_LOCK ", set_config('synchronous_commit', 'off', true)"
 
 /*
  * Settling is one statement, so that rows change only together with the claim that covers
@@ -288,6 +298,22 @@
 		ORDER) ", " SQL_PROBE_DUE_("", ORDER) ")::text, true)"
 #define SQL_PROBE_OLDEST SQL_PROBE_("ASC")
 #define SQL_PROBE_NEWEST SQL_PROBE_("DESC")
+
+/*
+ * After a reconnect, under the claim lock: the server forgot a claim in a crash, or it was adopted
+ * and given back. Rows that have their fate with us are claimed for it to be settled, so that nobody
+ * publishes them again. What a settlement changed whose answer was lost is not due any more. $1 to $5
+ * as for SQL_CLAIM, $6 ids.
+ */
+#define SQL_CLAIM_ANEW                                                              \
+	"INSERT INTO message_log_claim"                                             \
+	" (relay_id, relay_name, turn, message_ids, lease_until, has_session_lock)" \
+	" SELECT $1, $2, $3, array_agg(id),"                                        \
+	" clock_timestamp() + $4 * interval '1 millisecond', $5 FROM message_log"   \
+	" WHERE id = ANY ($6) AND status " SQL_STILL_SENDING                        \
+	" AND next_retry <= statement_timestamp()"                                  \
+	" AND id NOT IN (SELECT unnest(message_ids) FROM message_log_claim)"        \
+	" HAVING count(*) > 0 RETURNING claim_id"
 
 /* Under the claim lock. $1 to $5 as for SQL_CLAIM. */
 #define SQL_CLAIM_PROBE                                                             \

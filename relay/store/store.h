@@ -105,14 +105,23 @@ struct store;
 struct store *store_new(const struct store_settings *settings);
 void store_free(struct store *s);
 
+/* What became of a batch's claim while there was no session. */
+enum store_claim {
+	STORE_CLAIM_KEPT,
+	/* It is gone, settled by a commit whose answer we never saw, or adopted, or forgotten when
+	   the server crashed; but of its rows with a fate some are free, and batch->claim_id is the
+	   id of a new claim of those, to be settled. Nothing of it may be published. */
+	STORE_CLAIM_ANEW,
+	STORE_CLAIM_LOST, /* gone, and there is nothing to settle */
+};
+
 /*
  * Connects, checks the schema's version, takes a fresh relay_id and moves the claims of
- * `batches` to it. lost[i] is set when the claim of batches[i] is gone: settled by a
- * commit whose answer we never saw, or adopted. Blocks up to connect_timeout_ms or
- * timeout_ms, whichever is less.
+ * `batches` to it; claims[i] says what became of that of batches[i]. Blocks up to
+ * connect_timeout_ms or timeout_ms, whichever is less.
  */
-int store_open(struct store *s, struct batch *const *batches, int count, bool *lost,
-	       int timeout_ms, int stop_fd, struct error *err);
+int store_open(struct store *s, struct batch *const *batches, int count,
+	       enum store_claim *claims, int timeout_ms, int stop_fd, struct error *err);
 void store_close(struct store *s);
 bool store_is_open(const struct store *s);
 

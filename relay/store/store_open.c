@@ -91,8 +91,54 @@ static void add_former_ids(struct store *s, struct batch *const *batches, int co
 	pg_params_array_end(p);
 }
 
-static int take_over(struct store *s, struct batch *const *batches, int count, bool *lost,
-		     int64_t deadline_ms, struct error *err)
+/* Of a batch: the rows whose fate is known here. */
+static int add_claim_anew(struct store *s, const struct batch *b)
+{
+	struct pg_params *p = &s->params;
+
+	store_add_owner(s);
+	pg_params_int8_array(p, (size_t)b->in_state[ROW_DECIDED]);
+	for (int i = 0; i < b->count; i++) {
+		if (b->rows[i].state == ROW_DECIDED)
+			pg_params_element_int8(p, b->rows[i].id);
+	}
+	pg_params_array_end(p);
+	return pg_add(s->pg, SQL_CLAIM_ANEW, p);
+}
+
+/* Only what is lost and was not settled costs a further round trip. */
+static int claim_anew(struct store *s, struct batch *const *batches, int count,
+		      enum store_claim *claims, int64_t deadline_ms, struct error *err)
+{
+	int which[STORE_SETTLE_MAX], at[STORE_SETTLE_MAX], lost = 0;
+
+	for (int i = 0; i < count; i++) {
+		if (claims[i] == STORE_CLAIM_LOST && batches[i]->in_state[ROW_DECIDED])
+			which[lost++] = i;
+	}
+	if (!lost)
+		return 0;
+	pg_begin(s->pg);
+	store_add_begin(s);
+	store_add_claim_lock(s, false);
+	for (int i = 0; i < lost; i++)
+		at[i] = add_claim_anew(s, batches[which[i]]);
+	store_add_commit(s);
+	if (pg_run(s->pg, clock_wait_ms(deadline_ms, clock_ms()), err) < 0)
+		return -1;
+	for (int i = 0; i < lost; i++) {
+		const struct pg_result *r = pg_result(s->pg, at[i]);
+
+		if (!pg_rows(r))
+			continue;
+		claims[which[i]] = STORE_CLAIM_ANEW;
+		batches[which[i]]->claim_id = pg_int(r, 0, 0);
+	}
+	return 0;
+}
+
+static int take_over(struct store *s, struct batch *const *batches, int count,
+		     enum store_claim *claims, int64_t deadline_ms, struct error *err)
 {
 	struct pg_params *p = &s->params;
 	int64_t began_ms = clock_ms();
@@ -127,14 +173,16 @@ static int take_over(struct store *s, struct batch *const *batches, int count, b
 	s->former_count = 0;
 	remember_id(s);
 	for (int i = 0; i < count; i++) {
-		lost[i] = !contains(pg_result(s->pg, retaken), batches[i]->claim_id);
+		bool is_kept = contains(pg_result(s->pg, retaken), batches[i]->claim_id);
+
+		claims[i] = is_kept ? STORE_CLAIM_KEPT : STORE_CLAIM_LOST;
 		batches[i]->lease_deadline_ms = began_ms + s->settings.lease_ms;
 	}
-	return 0;
+	return claim_anew(s, batches, count, claims, deadline_ms, err);
 }
 
-int store_open(struct store *s, struct batch *const *batches, int count, bool *lost,
-	       int timeout_ms, int stop_fd, struct error *err)
+int store_open(struct store *s, struct batch *const *batches, int count,
+	       enum store_claim *claims, int timeout_ms, int stop_fd, struct error *err)
 {
 	int64_t deadline_ms;
 
@@ -144,7 +192,7 @@ int store_open(struct store *s, struct batch *const *batches, int count, bool *l
 	if (pg_open(s->pg, timeout_ms, stop_fd, err) < 0)
 		return -1;
 	if (greet(s, deadline_ms, err) < 0 ||
-	    take_over(s, batches, count, lost, deadline_ms, err) < 0) {
+	    take_over(s, batches, count, claims, deadline_ms, err) < 0) {
 		store_close(s);
 		return -1;
 	}

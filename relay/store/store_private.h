@@ -62,6 +62,10 @@ void store_add_settings(struct store *s);
 void store_add_begin(struct store *s);
 void store_add_commit(struct store *s);
 
+/* What every claim begins with, see SQL_CLAIM_LOCK, and its owner's five parameters. */
+void store_add_claim_lock(struct store *s, bool is_async);
+void store_add_owner(struct store *s);
+
 /* A turn whose answer will never come: its settlements are to be sent again. */
 void store_turn_abandon(struct store *s);
 

@@ -55,11 +55,11 @@ static void add_settlements(struct store *s, const struct store_turn *t)
 	}
 }
 
-static void add_claim_lock(struct store *s)
+void store_add_claim_lock(struct store *s, bool is_async)
 {
 	pg_params_clear(&s->params);
 	pg_params_int4(&s->params, s->lock_key);
-	pg_add(s->pg, SQL_CLAIM_LOCK, &s->params);
+	pg_add(s->pg, is_async ? SQL_CLAIM_LOCK_ASYNC : SQL_CLAIM_LOCK, &s->params);
 }
 
 static int add_renew(struct store *s)
@@ -85,7 +85,7 @@ static int add_adopt(struct store *s, bool with_named)
 	return pg_add(s->pg, SQL_ADOPT, p);
 }
 
-static void add_owner(struct store *s)
+void store_add_owner(struct store *s)
 {
 	struct pg_params *p = &s->params;
 
@@ -148,7 +148,7 @@ static int add_claim(struct store *s, const struct store_turn *t)
 {
 	struct pg_params *p = &s->params;
 
-	add_owner(s);
+	store_add_owner(s);
 	pg_params_int8(p, t->claim_limit);
 	pg_params_int8(p, claim_bytes(s));
 	add_due_from(s, t);
@@ -171,7 +171,7 @@ static void add_find_probe(struct store *s, const struct store_turn *t)
 
 static int add_claim_probe(struct store *s)
 {
-	add_owner(s);
+	store_add_owner(s);
 	return pg_add(s->pg, SQL_CLAIM_PROBE, &s->params);
 }
 
@@ -198,6 +198,12 @@ static bool claims(const struct store_turn *t)
 	return t->adopt || t->claim_limit || t->probe;
 }
 
+static bool only_claims(const struct store_turn *t)
+{
+	return t->claim_limit &&
+	       !(t->settle_count || t->name || t->renew || t->adopt || t->probe);
+}
+
 /* One commit for all that is written. */
 static void add_writes(struct store *s, const struct store_turn *t)
 {
@@ -211,7 +217,7 @@ static void add_writes(struct store *s, const struct store_turn *t)
 		add_find_probe(s, t);
 	/* After the row updates, which may have to wait for somebody's row lock. */
 	if (claims(t))
-		add_claim_lock(s);
+		store_add_claim_lock(s, only_claims(t));
 	if (t->adopt)
 		s->at.adopt = add_adopt(s, t->with_named);
 	if (t->claim_limit)

@@ -213,8 +213,29 @@ static bool is_known(struct batch *const *batches, int count, int64_t claim_id)
 	return false;
 }
 
+static void claim_anew(const struct store *s, struct batch *b, enum store_claim *claim)
+{
+	struct fake_claim anew = {0};
+
+	for (int i = 0; i < b->count; i++) {
+		const struct fake_row *row = fake_database_row(b->rows[i].id);
+
+		if (b->rows[i].state == ROW_DECIDED && row->status == FAKE_SENDING &&
+		    row->next_retry_ms <= clock_ms() && !is_claimed(row->id))
+			anew.ids[anew.count++] = row->id;
+	}
+	*claim = anew.count ? STORE_CLAIM_ANEW : STORE_CLAIM_LOST;
+	if (!anew.count)
+		return;
+	anew.relay_id = s->relay_id;
+	anew.lease_until_ms = clock_ms() + s->settings.lease_ms;
+	anew.claim_id = b->claim_id = ++db->last_claim_id;
+	fake_assert(db->claim_count < FAKE_CLAIMS_MAX);
+	db->claims[db->claim_count++] = anew;
+}
+
 static void take_over(struct store *s, struct batch *const *batches, int count,
-		      bool *lost)
+		      enum store_claim *claims)
 {
 	for (int i = db->claim_count - 1; i >= 0; i--) {
 		struct fake_claim *c = &db->claims[i];
@@ -226,10 +247,12 @@ static void take_over(struct store *s, struct batch *const *batches, int count,
 	for (int i = 0; i < count; i++) {
 		struct fake_claim *c = fake_database_claim(batches[i]->claim_id);
 
-		lost[i] = !c || c->relay_id != s->former_id;
+		claims[i] = STORE_CLAIM_KEPT;
 		batches[i]->lease_deadline_ms = clock_ms() + s->settings.lease_ms;
-		if (lost[i])
+		if (!c || c->relay_id != s->former_id) {
+			claim_anew(s, batches[i], &claims[i]);
 			continue;
+		}
 		c->relay_id = s->relay_id;
 		c->lease_until_ms = clock_ms() + s->settings.lease_ms;
 	}
@@ -247,8 +270,8 @@ static void begin_session(struct store *s)
 	s->is_open = true;
 }
 
-int store_open(struct store *s, struct batch *const *batches, int count, bool *lost,
-	       int timeout_ms, int stop_fd, struct error *err)
+int store_open(struct store *s, struct batch *const *batches, int count,
+	       enum store_claim *claims, int timeout_ms, int stop_fd, struct error *err)
 {
 	fake_assert_msg(!s->is_open, "store_open() before store_close()");
 	db->opens++;
@@ -260,7 +283,7 @@ int store_open(struct store *s, struct batch *const *batches, int count, bool *l
 		return error_set(err, db->open_error, "no database there");
 	}
 	begin_session(s);
-	take_over(s, batches, count, lost);
+	take_over(s, batches, count, claims);
 	s->former_id = s->relay_id;
 	return 0;
 }

@@ -1,6 +1,7 @@
 """A relay is stopped in the middle of a step, and the world moves on: whose are the rows then?
 The fail points of relay/base/failpoint.h make the moment exact."""
 
+import os
 import pathlib
 import signal
 
@@ -10,6 +11,7 @@ from harness import DOWN, Proxy, check, merge, quick_config, received, seen, tab
 from harness.peer import Peer
 from harness.program import FAILPOINTS
 
+LATER = {"retry": {"first_delay": "1h", "max_delay": "1h"}}
 AN_HOUR = {"relay": {"poll_interval": "1h"}}
 SOON = 15  # seconds: long for a loaded machine, short before what else would find a row some day
 # Where a lease must not run out, however slow the machine is.
@@ -256,6 +258,72 @@ def test_of_claims_that_are_settled_together_only_our_own_are(database, stopped_
         assert database.row(theirs)["status"] == "sending"
         assert database.claims() == 1
         relay.stop()
+
+
+@pytest.fixture
+def crash(spare_postgres):
+    """crash() ends PostgreSQL, and what no commit has waited for is not on its disk: from the
+    beginning of the test on its log is written by nobody else."""
+    writer = spare_postgres.as_superuser(
+        "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'")
+    os.kill(writer, signal.SIGSTOP)
+
+    def end():
+        spare_postgres.kill("postgres")
+        os.kill(writer, signal.SIGKILL)
+        wait_until(lambda: not os.path.exists(f"/proc/{writer}"), what="its end")
+        spare_postgres.start("postgres")
+
+    yield end
+    if os.path.exists(f"/proc/{writer}"):
+        os.kill(writer, signal.SIGCONT)
+
+
+@pytest.mark.quick
+@pytest.mark.scenario(22, fault="PostgreSQL crashes and forgets a claim whose rows have verdicts",
+                      expected="they are settled, not published again, and charged once")
+def test_what_has_a_verdict_is_settled_though_a_crash_forgot_its_claim(
+        spare_database, crash, stopped_at):
+    database = spare_database
+
+    def answer(publish):
+        publish.ack() if publish.routing_key == "ack" else publish.nack()
+
+    with Peer(answer) as peer:
+        ids = [database.insert(routing_key=key) for key in ("ack", "nack")]
+        relay = stopped_at("before_settle", merge(quick_config(database.url, peer.url), LATER))
+        assert database.claims() == 1
+        database.close()
+        crash()
+        assert database.claims() == 0 and database.statuses() == {"sending": 2}
+        go_on(relay)
+        relay.wait_for("claim gone, made anew for what is to be settled", rows=2)
+        database.wait_for_statuses(sent=1, sending=1)
+        assert [database.row(id)["try_count"] for id in ids] == [0, 1]
+        relay.stop()
+        assert len(peer.published) == 2
+        assert relay.events("stopped")[0]["sent"] == 1
+        assert database.claims() == 0
+
+
+@pytest.mark.quick
+@pytest.mark.scenario(22, fault="PostgreSQL crashes as soon as it has told of settlements and, in the "
+                                "same transaction, a claim",
+                      expected="they are on its disk")
+def test_what_was_settled_survives_a_crash(spare_database, broker, crash, stopped_at):
+    database, queue = spare_database, broker.queue()
+    database.insert_many(12, "", queue)
+    relay = stopped_at("settled", merge(quick_config(database.url, broker.url),
+                                        {"relay": {"batch_size": 1}}))
+    told = database.statuses()
+    assert told["sent"] > 0 and told["sending"] > 0
+    database.close()
+    crash()
+    assert database.statuses() == told
+    go_on(relay)
+    database.wait_for_statuses(sent=12)
+    relay.stop()
+    exactly_once(database, broker, queue)
 
 
 def lose_the_answer(relay, proxy, is_committed):

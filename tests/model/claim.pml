@@ -15,7 +15,8 @@
  * later time, perhaps after the client is back with a new session. Its session lock goes with it.
  * A crash leaves nothing of a relay but its session and its claims.
  *
- * Left out: that relays hold several batches, row locks of others (careful settlements), sizes.
+ * Left out: that relays hold several batches, row locks of others (careful settlements), sizes, and
+ * that a crash of the server forgets a claim (SQL_CLAIM_ANEW; tests/simulation has it).
  * Time is two bits: `later` of a row, `expired` of a claim; either may change at any moment.
  *
  * The models that must go wrong: EARLY_SENT (sent when published), NO_CLAIM_CHECK (settling is

@@ -20,6 +20,7 @@
 #define GRACE_MS      5000
 #define LATE_MS       10000 /* LATE_COMMIT_US */
 #define LATE_CLAIM_MS 500   /* LATE_CLAIM_US */
+#define FLUSHED_MS    600   /* 3 wal_writer_delay */
 #define RETIRED_MS    600000
 #define SHARED        "shared"
 
@@ -35,6 +36,7 @@ struct claim {
 	int64_t publishing_id;
 	int64_t lease_until_ms;
 	bool has_session_lock, is_adopted, is_probe;
+	bool is_durable; /* a crash of the server does not forget it */
 };
 
 /* A settlement as its parameters. */
@@ -113,7 +115,7 @@ struct writer {
 
 struct db_row database_rows[ROWS_MAX];
 struct database_faults database_faults;
-uint64_t database_probes;
+uint64_t database_probes, database_forgotten, database_claims_anew;
 
 static const int64_t lease_ms = 30000; /* the same for all */
 
@@ -159,6 +161,28 @@ static struct claim *find_claim(int64_t claim_id)
 static void drop_claim(struct claim *c)
 {
 	*c = claims[--claim_count];
+}
+
+/* What is committed after a claim takes it to the disk, too. */
+static void flush(void)
+{
+	for (int i = 0; i < claim_count; i++)
+		claims[i].is_durable = true;
+}
+
+/* In a crash: the newest ones, whose ids are then given to others. */
+static void forget_claims(void)
+{
+	for (int i = claim_count - 1; i >= 0; i--) {
+		int64_t claim_id = claims[i].claim_id;
+
+		if (claims[i].is_durable ||
+		    claims[i].lease_until_ms - lease_ms < clock_ms() - FLUSHED_MS)
+			continue;
+		last_claim_id = clock_min(last_claim_id, claim_id - 1);
+		drop_claim(&claims[i]);
+		database_forgotten++;
+	}
 }
 
 /* Claims before the low-water mark are not looked at, as in SQL_CLAIM. */
@@ -350,6 +374,8 @@ static void end_writer(struct writer *w)
 		row->is_used = !w->rolls_back;
 	}
 	w->is_used = false;
+	if (!w->rolls_back)
+		flush();
 	if (w->rings && !w->rolls_back)
 		notify_all();
 }
@@ -687,6 +713,11 @@ static bool must_wait(const struct backend *b)
 	return false;
 }
 
+static bool only_claims(const struct request *r)
+{
+	return r->claim_limit && !(r->settle_count || r->renew || r->adopt || r->probes);
+}
+
 static bool write_all(struct backend *b)
 {
 	struct request *r = &b->request;
@@ -705,6 +736,8 @@ static bool write_all(struct backend *b)
 		claim(b);
 	if (r->probes)
 		claim_probe(b);
+	if (!only_claims(r))
+		flush();
 	return true;
 }
 
@@ -827,6 +860,8 @@ void database_restart(int64_t down_ms)
 		if (backends[i].is_used)
 			end_backend(&backends[i]);
 	}
+	if (sim_chance(2))
+		forget_claims();
 	for (int i = 0; i < WRITERS_MAX; i++) {
 		writers[i].rolls_back = true;
 		writers[i].rings = false;
@@ -1019,9 +1054,36 @@ static bool is_known(struct batch *const *batches, int count, int64_t claim_id)
 	return false;
 }
 
-static void take_over(struct store *s, struct batch *const *batches, int count,
-		      bool *lost, int32_t relay_id)
+/* For rows that have their fate with the relay; 0: there are none. */
+static int64_t claim_anew(const struct store *s, const struct batch *b, int32_t relay_id)
 {
+	struct claim anew = {.relay_id = relay_id,
+			     .has_session_lock = !s->settings.transaction_pooling,
+			     .lease_until_ms = clock_ms() + lease_ms,
+			     .is_durable = true};
+
+	for (int i = 0; i < b->count; i++) {
+		const struct db_row *row = database_row(b->rows[i].id);
+
+		if (b->rows[i].state == ROW_DECIDED && row && is_due(row) &&
+		    !is_claimed(row->id, 0))
+			anew.ids[anew.count++] = row->id;
+	}
+	if (!anew.count)
+		return 0;
+	anew.claim_id = ++last_claim_id;
+	sim_check(claim_count < CLAIMS_MAX, "I8: %d claims", claim_count);
+	claims[claim_count++] = anew;
+	database_claims_anew++;
+	return anew.claim_id;
+}
+
+/* `claim_ids`: of the claims made anew. */
+
+static void take_over(struct store *s, struct batch *const *batches, int count,
+		      enum store_claim *taken, int64_t *claim_ids, int32_t relay_id)
+{
+	flush();
 	for (int i = claim_count - 1; i >= 0; i--) {
 		struct claim *c = &claims[i];
 
@@ -1032,9 +1094,12 @@ static void take_over(struct store *s, struct batch *const *batches, int count,
 	for (int i = 0; i < count; i++) {
 		struct claim *c = find_claim(batches[i]->claim_id);
 
-		lost[i] = !c || !is_former(s, c->relay_id);
-		if (lost[i])
+		taken[i] = STORE_CLAIM_KEPT;
+		if (!c || !is_former(s, c->relay_id)) {
+			claim_ids[i] = claim_anew(s, batches[i], relay_id);
+			taken[i] = claim_ids[i] ? STORE_CLAIM_ANEW : STORE_CLAIM_LOST;
 			continue;
+		}
 		c->relay_id = relay_id;
 		c->has_session_lock = !s->settings.transaction_pooling;
 		c->lease_until_ms = clock_ms() + lease_ms;
@@ -1053,10 +1118,11 @@ static void remember_id(struct store *s, int32_t relay_id)
 
 /* Registers, takes over, and may be cut off before or after that commit. */
 static int begin_session(struct store *s, struct batch *const *batches, int count,
-			 bool *lost, int64_t deadline_ms, struct error *err)
+			 enum store_claim *taken, int64_t deadline_ms, struct error *err)
 {
 	int64_t began_ms = clock_ms();
 	int32_t relay_id = ++last_relay_id;
+	int64_t claim_ids[STORE_SETTLE_MAX];
 	struct backend *b = new_backend();
 
 	b->relay_id = relay_id;
@@ -1070,7 +1136,7 @@ static int begin_session(struct store *s, struct batch *const *batches, int coun
 		end_backend(b);
 	if (s->is_lost)
 		return error_set(err, ERROR_LOST, "gone before the take-over");
-	take_over(s, batches, count, lost, relay_id);
+	take_over(s, batches, count, taken, claim_ids, relay_id);
 	remember_id(s, relay_id);
 	task_block(clock_min(some_latency_ms(s), deadline_ms - clock_ms()), false);
 	if (!s->is_lost && sim_chance(database_faults.lost_one_in))
@@ -1080,13 +1146,16 @@ static int begin_session(struct store *s, struct batch *const *batches, int coun
 	s->relay_id = relay_id;
 	s->former_count = 0;
 	remember_id(s, relay_id);
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < count; i++) {
+		if (taken[i] == STORE_CLAIM_ANEW)
+			batches[i]->claim_id = claim_ids[i];
 		batches[i]->lease_deadline_ms = began_ms + lease_ms;
+	}
 	return 0;
 }
 
-int store_open(struct store *s, struct batch *const *batches, int count, bool *lost,
-	       int timeout_ms, int stop_fd, struct error *err)
+int store_open(struct store *s, struct batch *const *batches, int count,
+	       enum store_claim *taken, int timeout_ms, int stop_fd, struct error *err)
 {
 	int64_t deadline_ms;
 	bool is_down;
@@ -1108,7 +1177,7 @@ int store_open(struct store *s, struct batch *const *batches, int count, bool *l
 	if (is_down)
 		return error_set(err, sim_chance(3) ? ERROR_REFUSED : ERROR_LOST,
 				 "no database there");
-	if (begin_session(s, batches, count, lost, deadline_ms, err) < 0) {
+	if (begin_session(s, batches, count, taken, deadline_ms, err) < 0) {
 		store_close(s);
 		return -1;
 	}

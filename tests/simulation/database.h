@@ -87,8 +87,9 @@ extern struct database_faults database_faults;
 void database_restart(int64_t down_ms);
 void database_break_one(void); /* some session */
 
-/* Rows that were claimed as probes, over all runs. */
-extern uint64_t database_probes;
+/* Over all runs: rows that were claimed as probes, claims that a crash forgot, and such that were made
+   anew for what was to be settled. */
+extern uint64_t database_probes, database_forgotten, database_claims_anew;
 
 /* --- running --- */
 

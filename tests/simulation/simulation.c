@@ -406,8 +406,10 @@ int main(int argc, char **argv)
 	}
 	sim_check(seeds < 20 || database_probes, "no destination was ever probed");
 	printf("%" PRIu64 " steps in %.1f s of processor time, seeds %" PRIu64
-	       " to %" PRIu64 ", %" PRIu64 " probes\n",
+	       " to %" PRIu64 ", %" PRIu64 " probes, %" PRIu64
+	       " claims forgotten, %" PRIu64 " made anew\n",
 	       total, (double)(clock() - began) / CLOCKS_PER_SEC, first,
-	       first + seeds - 1, database_probes);
+	       first + seeds - 1, database_probes, database_forgotten,
+	       database_claims_anew);
 	return 0;
 }

@@ -1112,6 +1112,91 @@ START_TEST(rows_of_a_claim_that_was_taken_meanwhile_are_not_published)
 }
 END_TEST
 
+/* As a crash of the server does with what was not on its disk. */
+static void forget_claims(void)
+{
+	db->loses_next_listen = true;
+	turns_collect(&t);
+	ck_assert(!t.link.is_up);
+	db->claim_count = 0;
+	reopen();
+}
+
+START_TEST(what_has_its_fate_is_settled_though_the_claim_was_forgotten)
+{
+	struct batch *b;
+
+	skip_adopt();
+	b = claim_rows(1, 4);
+	decide(b, 0, 1, FATE_SENT);
+	decide(b, 1, 1, FATE_RETRY);
+	batch_set_state(b, &b->rows[2], ROW_IN_FLIGHT);
+	forget_claims();
+	ck_assert_int_eq(db->claim_count, 1);
+	ck_assert_int_eq(db->claims[0].claim_id, b->claim_id);
+	ck_assert_int_eq(db->claims[0].count, 2);
+	decide(b, 2, 1, FATE_SENT);
+	turn();
+	ck_assert_int_eq(fake_database_row(1)->status, FAKE_SENT);
+	ck_assert_int_eq(fake_database_row(2)->try_count, 1);
+	ck_assert_int_eq(fake_database_row(3)->status, FAKE_SENT);
+	ck_assert_int_eq(fake_database_row(4)->status, FAKE_SENDING);
+	ck_assert_uint_eq(counts.sent, 2);
+	ck_assert_uint_eq(counts.retried, 1);
+	ck_assert_uint_eq(counts.claims_lost, 0);
+}
+END_TEST
+
+START_TEST(nothing_more_is_published_from_a_claim_that_was_forgotten)
+{
+	struct batch *b, *from;
+
+	skip_adopt();
+	b = claim_rows(1, 2);
+	decide(b, 0, 1, FATE_SENT);
+	forget_claims();
+	ck_assert_ptr_null(work_next_other(&work, &from));
+	ck_assert_int_eq(batch_open_rows(b), 0);
+}
+END_TEST
+
+/* What was on its way when the connection broke comes back to wait, and is free. */
+START_TEST(a_row_that_is_free_again_is_not_counted_as_sent)
+{
+	struct batch *b;
+
+	skip_adopt();
+	b = claim_rows(1, 2);
+	decide(b, 0, 1, FATE_SENT);
+	batch_set_state(b, &b->rows[1], ROW_IN_FLIGHT);
+	forget_claims();
+	batch_set_state(b, &b->rows[1], ROW_WAITING);
+	turn();
+	ck_assert_uint_eq(counts.sent, 1);
+	ck_assert_int_eq(fake_database_row(2)->status, FAKE_SENDING);
+}
+END_TEST
+
+START_TEST(a_forgotten_claim_does_not_pass_for_one_that_got_its_id)
+{
+	struct batch *b, *other;
+
+	skip_adopt();
+	b = claim_rows(1, 1);
+	batch_set_state(b, &b->rows[0], ROW_IN_FLIGHT);
+	db->last_claim_id = 0;
+	forget_claims();
+	turn_all();
+	other = work.batches[work.count - 1];
+	ck_assert_ptr_ne(b, other);
+	ck_assert_int_eq(other->claim_id, 1);
+	decide(b, 0, 1, FATE_SENT);
+	turn();
+	ck_assert_ptr_nonnull(fake_database_claim(other->claim_id));
+	ck_assert_uint_eq(counts.claims_lost, 1);
+}
+END_TEST
+
 /* --- rows that others have locked --- */
 
 /* Settles until the database gives up waiting for the lock, and opens a new session. */
@@ -1997,6 +2082,10 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, a_settlement_lost_before_its_commit_is_sent_again);
 	tcase_add_test(tc, a_settlement_whose_answer_is_lost_charges_nobody_twice);
 	tcase_add_test(tc, a_claim_whose_answer_is_lost_is_dropped_at_the_next_session);
+	tcase_add_test(tc, what_has_its_fate_is_settled_though_the_claim_was_forgotten);
+	tcase_add_test(tc, nothing_more_is_published_from_a_claim_that_was_forgotten);
+	tcase_add_test(tc, a_row_that_is_free_again_is_not_counted_as_sent);
+	tcase_add_test(tc, a_forgotten_claim_does_not_pass_for_one_that_got_its_id);
 	tcase_add_test(tc, rows_of_a_claim_that_was_taken_meanwhile_are_not_published);
 	tcase_add_test(tc, a_locked_row_holds_up_no_other_and_is_settled_when_it_is_free);
 	tcase_add_test(tc, a_claim_with_a_locked_row_that_is_lost_is_given_up);
