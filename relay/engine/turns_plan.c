@@ -199,6 +199,14 @@ static void look_for_resumed(struct turns *t)
 	t->full_read = true;
 }
 
+/* Settlements wait for the disk, a claim alone does not, and a row that rang shall not wait for them:
+   they follow in the next turn. */
+static void claim_first(struct turns *t)
+{
+	if (t->was_rung && t->turn.claim_limit && turns_has_room(t, 0))
+		t->turn.settle_count = 0;
+}
+
 bool turns_plan(struct turns *t, bool release, struct batch *unnamed_batch,
 		const struct row *unnamed, int64_t now_ms)
 {
@@ -217,6 +225,7 @@ bool turns_plan(struct turns *t, bool release, struct batch *unnamed_batch,
 		plan_probe(t);
 	if (t->may_claim && turns_has_room(t, leaving(&t->turn)) && !t->turn.probe)
 		plan_claim(t, now_ms);
+	claim_first(t);
 	plan_wake(t);
 	return has_anything(&t->turn);
 }

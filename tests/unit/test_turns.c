@@ -535,6 +535,46 @@ START_TEST(a_row_that_is_committed_during_such_a_claim_rings_and_is_claimed_next
 }
 END_TEST
 
+/* Up to as many batches as there is room for. */
+START_TEST(a_row_that_rang_does_not_wait_for_settlements)
+{
+	int64_t id = 1;
+
+	trickle();
+	while (work.count < 5) {
+		decide(work.batches[work.count - 1], 0, 1, FATE_SENT);
+		fake_database_insert(++id, 1, clock_ms());
+		turns_collect(&t);
+		ck_assert(turn());
+		ck_assert_int_eq(db->last.settle_count, 0);
+		ck_assert_int_eq(work.count, (int)id);
+	}
+	decide(work.batches[4], 0, 1, FATE_SENT);
+	fake_database_insert(++id, 1, clock_ms());
+	turns_collect(&t);
+	ck_assert(turn());
+	ck_assert_int_eq(work.count, 6);
+	fake_database_insert(++id, 1, clock_ms());
+	turns_collect(&t);
+	ck_assert(turn());
+	ck_assert_int_eq(db->last.settle_count, 5);
+	ck_assert_int_gt(db->last.claim_limit, 0);
+}
+END_TEST
+
+START_TEST(what_was_put_off_for_a_row_that_rang_is_settled_next)
+{
+	trickle();
+	decide(work.batches[0], 0, 1, FATE_SENT);
+	fake_database_insert(2, 1, clock_ms());
+	turns_collect(&t);
+	ck_assert(turn());
+	ck_assert(turn());
+	ck_assert_int_eq(db->last.settle_count, 1);
+	ck_assert_int_eq(fake_database_row(1)->status, FAKE_SENT);
+}
+END_TEST
+
 /* Its row may be scheduled ahead, and the ring before it was not for that one. */
 START_TEST(rows_that_come_one_by_one_do_not_put_off_the_look_for_long)
 {
@@ -2045,6 +2085,8 @@ Suite *unit_suite(void)
 	tcase_add_test(
 		tc,
 		a_row_that_is_committed_during_such_a_claim_rings_and_is_claimed_next);
+	tcase_add_test(tc, a_row_that_rang_does_not_wait_for_settlements);
+	tcase_add_test(tc, what_was_put_off_for_a_row_that_rang_is_settled_next);
 	tcase_add_test(tc, rows_that_come_one_by_one_do_not_put_off_the_look_for_long);
 	tcase_add_test(tc, writers_ring_no_more_when_many_rows_come);
 	tcase_add_test(
