@@ -20,7 +20,7 @@ struct counts {
 	uint64_t interrupted; /* publishes without a verdict when a connection or channel
 				 ended: each may lead to one duplicate */
 	uint64_t claims_adopted;
-	uint64_t claims_lost;     /* gone when we came to settle */
+	uint64_t claims_lost;     /* found to be gone */
 	uint64_t parked;          /* destinations, each time; see engine/parking.h */
 	uint64_t connects;        /* sessions opened, of both sides */
 	uint64_t reloads_refused; /* a new configuration was not valid */

@@ -23,7 +23,7 @@ void turns_take_answers(struct turns *t);
 /*
  * Somebody else owns these rows now: what is in flight cannot be called back, the rest is
  * not published. The batch ends when its last receipt is in; settling it will change
- * nothing.
+ * nothing, unless what has a fate was claimed anew (STORE_CLAIM_ANEW).
  */
 void turns_give_up_batch(struct batch *b);
 

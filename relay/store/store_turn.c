@@ -198,9 +198,10 @@ static bool claims(const struct store_turn *t)
 	return t->adopt || t->claim_limit || t->probe;
 }
 
-static bool only_claims(const struct store_turn *t)
+/* Behind a pooler a crash of the server need not end our connection, and nobody would miss the claim. */
+static bool need_not_wait(const struct store *s, const struct store_turn *t)
 {
-	return t->claim_limit &&
+	return store_has_session(s) && t->claim_limit &&
 	       !(t->settle_count || t->name || t->renew || t->adopt || t->probe);
 }
 
@@ -217,7 +218,7 @@ static void add_writes(struct store *s, const struct store_turn *t)
 		add_find_probe(s, t);
 	/* After the row updates, which may have to wait for somebody's row lock. */
 	if (claims(t))
-		store_add_claim_lock(s, only_claims(t));
+		store_add_claim_lock(s, need_not_wait(s, t));
 	if (t->adopt)
 		s->at.adopt = add_adopt(s, t->with_named);
 	if (t->claim_limit)

@@ -307,6 +307,23 @@ def test_what_has_a_verdict_is_settled_though_a_crash_forgot_its_claim(
 
 
 @pytest.mark.quick
+@pytest.mark.scenario(22, fault="PostgreSQL crashes behind a pooler, whose clients need not hear of it",
+                      expected="it forgets no claim")
+def test_behind_a_pooler_a_crash_forgets_no_claim(spare_database, broker, crash, stopped_at):
+    database, queue = spare_database, broker.queue()
+    database.insert_many(3, "", queue)
+    relay = stopped_at("before_settle", merge(quick_config(database.url, broker.url), {
+        "database": {"pooling": "transaction"}, "relay": {"wake": "poll"}}))
+    database.close()
+    crash()
+    assert database.claims() == 1
+    go_on(relay)
+    database.wait_for_statuses(sent=3)
+    relay.stop()
+    exactly_once(database, broker, queue)
+
+
+@pytest.mark.quick
 @pytest.mark.scenario(22, fault="PostgreSQL crashes as soon as it has told of settlements and, in the "
                                 "same transaction, a claim",
                       expected="they are on its disk")

@@ -713,9 +713,12 @@ static bool must_wait(const struct backend *b)
 	return false;
 }
 
-static bool only_claims(const struct request *r)
+static bool need_not_wait(const struct backend *b)
 {
-	return r->claim_limit && !(r->settle_count || r->renew || r->adopt || r->probes);
+	const struct request *r = &b->request;
+
+	return b->has_lock && r->claim_limit &&
+	       !(r->settle_count || r->renew || r->adopt || r->probes);
 }
 
 static bool write_all(struct backend *b)
@@ -736,7 +739,7 @@ static bool write_all(struct backend *b)
 		claim(b);
 	if (r->probes)
 		claim_probe(b);
-	if (!only_claims(r))
+	if (!need_not_wait(b))
 		flush();
 	return true;
 }
@@ -1079,7 +1082,6 @@ static int64_t claim_anew(const struct store *s, const struct batch *b, int32_t 
 }
 
 /* `claim_ids`: of the claims made anew. */
-
 static void take_over(struct store *s, struct batch *const *batches, int count,
 		      enum store_claim *taken, int64_t *claim_ids, int32_t relay_id)
 {
