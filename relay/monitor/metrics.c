@@ -32,7 +32,8 @@ static const struct counter counters[] = {
 		"have led to one duplicate."),
 	COUNTER("claims_adopted", claims_adopted, "Claims taken over from dead relays."),
 	COUNTER("claims_lost", claims_lost,
-		"Claims that were gone when they were to be settled."),
+		"Claims of ours that were gone: adopted, or forgotten in a crash of the "
+		"database."),
 	COUNTER("destinations_parked", parked,
 		"Times that a destination was parked because it refused row after row."),
 	COUNTER("sessions_opened", connects,
