@@ -83,6 +83,11 @@ bool turns_has_watched(const struct turns *t)
 	       now_ms - t->watched_since_ms >= t->settings.lease_ms;
 }
 
+bool turns_may_adopt(const struct turns *t)
+{
+	return !t->was_interrupted || turns_has_watched(t);
+}
+
 static void watch_anew(struct turns *t)
 {
 	t->answered_at_ms = t->watched_since_ms = clock_ms();
@@ -98,7 +103,7 @@ static void watch_on(struct turns *t)
 static void went_down(struct turns *t, const struct error *err)
 {
 	link_down(&t->link, err);
-	if (work_has_name(t->work))
+	if (t->work->count) /* claims that others wait for only so long */
 		t->link.retry_at_ms =
 			clock_min(t->link.retry_at_ms, clock_ms() + turns_watch_ms(t));
 }
@@ -107,6 +112,7 @@ static void lost(struct turns *t, const struct error *err)
 {
 	store_close(t->store);
 	t->has_bell = false;
+	t->was_interrupted = true;
 	went_down(t, err);
 }
 

@@ -67,6 +67,7 @@ struct turns {
 	int64_t adopt_at_ms;
 	int64_t answered_at_ms;   /* the database's last answer */
 	int64_t watched_since_ms; /* without a gap between answers; see has_watched() */
+	bool was_interrupted;     /* a session broke; see turns_may_adopt() */
 	bool may_claim;
 	bool is_stalled; /* set by the caller: see sender_is_stalled() */
 	bool is_empty;   /* at the last look nothing was due, in hand, or left by a dead

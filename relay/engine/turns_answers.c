@@ -294,20 +294,21 @@ static void take_peek(struct turns *t)
 	const struct store_turn *turn = &t->turn;
 	int64_t now_ms = clock_ms();
 	int64_t until_ms = now_ms + t->settings.poll_interval_ms;
-	bool adopts = turn->has_dead && !work_has_alone(t->work);
+	bool may_adopt = turn->has_dead && turns_may_adopt(t);
+	bool is_left = turn->named_left_ms == 0 || (turn->has_dead && !may_adopt);
 
 	t->looked_at_ms = now_ms;
 	if (turn->full_read)
 		put_off_full_reads(t);
-	if (turn->has_dead)
+	if (may_adopt)
 		t->adopt_at_ms = 0;
-	if (adopts || turn->next_due_ms == 0) {
+	if ((may_adopt && !work_has_alone(t->work)) || turn->next_due_ms == 0) {
 		t->appetite = APPETITE_AWAKE;
 		return;
 	}
-	if (turn->named_left_ms != 0 && asks_for_parked(t))
+	if (!is_left && asks_for_parked(t))
 		return;
-	t->is_empty = t->work->count == 0 && turn->named_left_ms != 0;
+	t->is_empty = t->work->count == 0 && !is_left;
 	if (turn->bell == STORE_BELL_WRITERS) {
 		pause_shortly(t);
 		/* Their rows come soon, and looking first would be a round trip more. But a
@@ -320,7 +321,7 @@ static void take_peek(struct turns *t)
 		until_ms = clock_min(until_ms, now_ms + SHARED_SLEEP_MAX_MS);
 	if (turn->next_due_ms > 0)
 		until_ms = clock_min(until_ms, now_ms + turn->next_due_ms);
-	if (turn->named_left_ms >= 0)
+	if (turn->named_left_ms >= 0 || is_left)
 		until_ms = clock_min(until_ms, now_ms + turns_watch_ms(t));
 	/* It may have passed by what was committed late, and nobody rings twice. */
 	if (!turn->full_read)

@@ -148,7 +148,7 @@ static void plan_claim(struct turns *t, int64_t now_ms)
 	}
 	/* With nothing to claim, the peek of each poll tells. */
 	if (t->appetite == APPETITE_AWAKE && now_ms >= t->adopt_at_ms &&
-	    !work_has_alone(t->work)) {
+	    turns_may_adopt(t) && !work_has_alone(t->work)) {
 		turn->adopt = true;
 		turn->with_named = turns_has_watched(t);
 		return;

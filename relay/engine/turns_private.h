@@ -44,4 +44,12 @@ int64_t turns_watch_ms(const struct turns *t);
  */
 bool turns_has_watched(const struct turns *t);
 
+/*
+ * When a session of ours breaks, it may be the server that went, and every relay's session with it:
+ * that their locks are free then says nothing, and in a longer outage their leases run out, too. So
+ * from then on others are left as much time to come back for their claims: rows that they have the
+ * broker's word for shall not be published again (C3).
+ */
+bool turns_may_adopt(const struct turns *t);
+
 #endif

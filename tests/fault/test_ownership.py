@@ -343,6 +343,32 @@ def test_what_was_settled_survives_a_crash(spare_database, broker, crash, stoppe
     exactly_once(database, broker, queue)
 
 
+@pytest.mark.quick
+@pytest.mark.scenario(21, fault="PostgreSQL is restarted under two relays, and who had nothing in hand is "
+                                "back first",
+                      expected="it leaves the other its claim; each row once")
+def test_after_a_restart_of_postgres_a_relay_leaves_others_their_claims(
+        spare_postgres, spare_database, broker, stopped_at, make_relay):
+    database, queue = spare_database, broker.queue()
+    database.insert_many(20, "", queue)
+    config = merge(quick_config(database.url, broker.url), {"relay": {"lease": "1m"}})
+    first = stopped_at("before_settle", config)
+    second = make_relay(config).start()
+    second.wait_for("connected", side="database")
+    database.close()
+    spare_postgres.stop("postgres")
+    spare_postgres.start("postgres")
+    second.wait_for("connected", side="database", count=2)
+    database.insert("", queue)
+    database.wait_for_statuses(sending=20, sent=1)
+    go_on(first)
+    database.wait_for_statuses(sent=21)
+    assert not second.events("claim adopted from a dead relay")
+    first.stop()
+    second.stop()
+    exactly_once(database, broker, queue)
+
+
 def lose_the_answer(relay, proxy, is_committed):
     """From here on nothing comes back from the database; once the COMMIT has taken effect there,
     the connection ends."""
