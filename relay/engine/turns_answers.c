@@ -295,6 +295,7 @@ static void take_peek(struct turns *t)
 	int64_t now_ms = clock_ms();
 	int64_t until_ms = now_ms + t->settings.poll_interval_ms;
 	bool may_adopt = turn->has_dead && turns_may_adopt(t);
+	bool adopts = may_adopt && !work_has_alone(t->work);
 	bool is_left = turn->named_left_ms == 0 || (turn->has_dead && !may_adopt);
 
 	t->looked_at_ms = now_ms;
@@ -302,7 +303,7 @@ static void take_peek(struct turns *t)
 		put_off_full_reads(t);
 	if (may_adopt)
 		t->adopt_at_ms = 0;
-	if ((may_adopt && !work_has_alone(t->work)) || turn->next_due_ms == 0) {
+	if (adopts || turn->next_due_ms == 0) {
 		t->appetite = APPETITE_AWAKE;
 		return;
 	}

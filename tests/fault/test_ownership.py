@@ -324,6 +324,33 @@ def test_behind_a_pooler_a_crash_forgets_no_claim(spare_database, broker, crash,
 
 
 @pytest.mark.quick
+@pytest.mark.scenario(22, fault="PostgreSQL crashes under two relays, and who had nothing in hand is back "
+                                "first",
+                      expected="the other's claim is on the disk, and left to it; each row once")
+def test_beside_another_relay_a_crash_forgets_no_claim(
+        spare_database, broker, crash, stopped_at, make_relay):
+    database, queue = spare_database, broker.queue()
+    config = merge(quick_config(database.url, broker.url), {"relay": {"lease": "1m"}})
+    other = make_relay(config).start()
+    wait_until(database.is_slept_on, what="a relay asleep")
+    other.signal(signal.SIGSTOP)
+    database.insert_many(3, "", queue)
+    relay = stopped_at("before_settle", config)
+    database.close()
+    crash()
+    assert database.claims() == 1
+    other.signal(signal.SIGCONT)
+    other.wait_for("connected", side="database", count=2)
+    database.insert("", queue)
+    database.wait_for_statuses(sending=3, sent=1)
+    go_on(relay)
+    database.wait_for_statuses(sent=4)
+    other.stop()
+    relay.stop()
+    exactly_once(database, broker, queue)
+
+
+@pytest.mark.quick
 @pytest.mark.scenario(22, fault="PostgreSQL crashes as soon as it has told of settlements and, in the "
                                 "same transaction, a claim",
                       expected="they are on its disk")
