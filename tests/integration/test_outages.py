@@ -14,18 +14,19 @@ from harness.peer import Peer
 
 
 class Way:
-    """A relay with short timeouts, and rows that go through it to one queue."""
+    """A relay with short timeouts, and rows that go through it to one queue: by the default exchange,
+    whose bindings are not stored. Stored ones RabbitMQ 3.10.8 loses now and then to a kill -9, as
+    others saw, too (rabbitmq-server, issue 1873), and then returns each message."""
 
     def __init__(self, database, broker, make_relay, *changes):
         config = merge(quick_config(database.url, broker.url), SHORT, *changes)
         self.database, self.broker, self.config = database, broker, config
         self.relay = make_relay(config)
-        self.exchange = broker.exchange()
-        self.queue = broker.queue(self.exchange)
+        self.queue = broker.queue()
         self.inserted = 0
 
     def insert(self, count):
-        self.database.insert_many(count, self.exchange)
+        self.database.insert_many(count, "", self.queue)
         self.inserted += count
 
     def begin(self, count, sent=1):
@@ -130,8 +131,8 @@ def test_postgres_turns_read_only_and_back(spare_postgres, spare_database, broke
     way = way(spare_database, broker)
     way.begin(10, sent=10)
     # Due when writing is forbidden: a relay with nothing to do would not notice.
-    spare_database.query("""INSERT INTO message_log (exchange, payload, next_retry)
-                            VALUES (%s, '', now() + interval '1s')""", [way.exchange])
+    spare_database.query("""INSERT INTO message_log (exchange, routing_key, payload, next_retry)
+                            VALUES ('', %s, '', now() + interval '1s')""", [way.queue])
     way.inserted += 1
     spare_postgres.set_read_only(True)
     try:
