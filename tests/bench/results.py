@@ -118,7 +118,7 @@ def number(value):
         return "0"
     if abs(value) >= 1000:
         return f"{value:,.0f}"
-    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 0.1 else 3
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3
     return f"{value:.{digits}f}" if not isinstance(value, int) else str(value)
 
 
