@@ -323,6 +323,21 @@ def test_behind_a_pooler_a_crash_forgets_no_claim(spare_database, broker, crash,
     exactly_once(database, broker, queue)
 
 
+def back_first(other, relay, database, broker, queue):
+    """`other` finds its way back to PostgreSQL and sends a fresh row; then `relay`, which stands still
+    with a claim in hand, goes on."""
+    other.wait_for("connected", side="database", count=2)
+    claimed = database.statuses()["sending"]
+    database.insert("", queue)
+    database.wait_for_statuses(sending=claimed, sent=1)
+    go_on(relay)
+    database.wait_for_statuses(sent=claimed + 1)
+    assert not other.events("claim adopted from a dead relay")
+    other.stop()
+    relay.stop()
+    exactly_once(database, broker, queue)
+
+
 @pytest.mark.quick
 @pytest.mark.scenario(22, fault="PostgreSQL crashes under two relays, and who had nothing in hand is back "
                                 "first",
@@ -340,14 +355,7 @@ def test_beside_another_relay_a_crash_forgets_no_claim(
     crash()
     assert database.claims() == 1
     other.signal(signal.SIGCONT)
-    other.wait_for("connected", side="database", count=2)
-    database.insert("", queue)
-    database.wait_for_statuses(sending=3, sent=1)
-    go_on(relay)
-    database.wait_for_statuses(sent=4)
-    other.stop()
-    relay.stop()
-    exactly_once(database, broker, queue)
+    back_first(other, relay, database, broker, queue)
 
 
 @pytest.mark.quick
@@ -379,21 +387,13 @@ def test_after_a_restart_of_postgres_a_relay_leaves_others_their_claims(
     database, queue = spare_database, broker.queue()
     database.insert_many(20, "", queue)
     config = merge(quick_config(database.url, broker.url), {"relay": {"lease": "1m"}})
-    first = stopped_at("before_settle", config)
-    second = make_relay(config).start()
-    second.wait_for("connected", side="database")
+    relay = stopped_at("before_settle", config)
+    other = make_relay(config).start()
+    other.wait_for("connected", side="database")
     database.close()
     spare_postgres.stop("postgres")
     spare_postgres.start("postgres")
-    second.wait_for("connected", side="database", count=2)
-    database.insert("", queue)
-    database.wait_for_statuses(sending=20, sent=1)
-    go_on(first)
-    database.wait_for_statuses(sent=21)
-    assert not second.events("claim adopted from a dead relay")
-    first.stop()
-    second.stop()
-    exactly_once(database, broker, queue)
+    back_first(other, relay, database, broker, queue)
 
 
 def lose_the_answer(relay, proxy, is_committed):

@@ -713,11 +713,20 @@ static bool must_wait(const struct backend *b)
 	return false;
 }
 
+static bool is_alone(const struct backend *b)
+{
+	for (int i = 0; i < BACKENDS_MAX; i++) {
+		if (backends[i].is_used && backends[i].has_lock && &backends[i] != b)
+			return false;
+	}
+	return true;
+}
+
 static bool need_not_wait(const struct backend *b)
 {
 	const struct request *r = &b->request;
 
-	return b->has_lock && r->claim_limit &&
+	return b->has_lock && is_alone(b) && r->claim_limit &&
 	       !(r->settle_count || r->renew || r->adopt || r->probes);
 }
 

@@ -1503,6 +1503,7 @@ static const int64_t named_or_not[] = {2, 0};
 
 START_TEST(a_new_session_begins_the_wait_for_owners_anew)
 {
+	t.settings.poll_interval_ms = 3600000;
 	fake_database_insert(1, 2, clock_ms() + 3600000);
 	turn_all();
 	ck_assert(!adopts_within(LEASE_MS));
