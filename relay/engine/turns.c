@@ -8,6 +8,11 @@
    has lost its session, to try to come back. Answers twice as far apart are a gap. */
 #define WATCH_SHARE 4
 
+/* An owner tries as often as this at first: it has a second from when its absence is seen
+   (SQL_ABSENCE_ENDS). */
+#define SOON_MS      400
+#define BACK_SOON_MS 2000
+
 void turns_init(struct turns *t, const struct turns_settings *settings,
 		struct store *store, struct work *work, struct counts *counts,
 		struct report *report)
@@ -100,12 +105,16 @@ static void watch_on(struct turns *t)
 	t->answered_at_ms = clock_ms();
 }
 
+/* Claims in hand are waited for only so long, however slow the backoff has become. */
 static void went_down(struct turns *t, const struct error *err)
 {
+	int64_t now_ms = clock_ms(), within_ms = turns_watch_ms(t);
+
 	link_down(&t->link, err);
-	if (t->work->count) /* claims that others wait for only so long */
-		t->link.retry_at_ms =
-			clock_min(t->link.retry_at_ms, clock_ms() + turns_watch_ms(t));
+	if (now_ms - t->link.down_since_ms < BACK_SOON_MS)
+		within_ms = clock_min(within_ms, SOON_MS);
+	if (t->work->count)
+		t->link.retry_at_ms = clock_min(t->link.retry_at_ms, now_ms + within_ms);
 }
 
 static void lost(struct turns *t, const struct error *err)

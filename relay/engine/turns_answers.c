@@ -4,8 +4,9 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 
-/* Dead relays are looked for at least this often while there is work. */
-#define ADOPT_EVERY_MS 5000
+/* Dead relays are looked for at least this often while there is work. The first look shortens the
+   leases, a later one adopts. */
+#define ADOPT_EVERY_MS 2000
 
 /* Rows of transactions that began before the low-water mark and committed after it are
    found by reading from the beginning, this often under load and always before sleeping.
@@ -294,9 +295,9 @@ static void take_peek(struct turns *t)
 	const struct store_turn *turn = &t->turn;
 	int64_t now_ms = clock_ms();
 	int64_t until_ms = now_ms + t->settings.poll_interval_ms;
-	bool may_adopt = turn->has_dead && turns_may_adopt(t);
+	bool may_adopt = turn->dead_in_ms == 0 && turns_may_adopt(t);
 	bool adopts = may_adopt && !work_has_alone(t->work);
-	bool is_left = turn->named_left_ms == 0 || (turn->has_dead && !may_adopt);
+	bool is_left = turn->named_left_ms == 0 || (turn->dead_in_ms >= 0 && !may_adopt);
 
 	t->looked_at_ms = now_ms;
 	if (turn->full_read)
@@ -324,6 +325,8 @@ static void take_peek(struct turns *t)
 		until_ms = clock_min(until_ms, now_ms + turn->next_due_ms);
 	if (turn->named_left_ms >= 0 || is_left)
 		until_ms = clock_min(until_ms, now_ms + turns_watch_ms(t));
+	if (turn->dead_in_ms > 0)
+		until_ms = clock_min(until_ms, now_ms + turn->dead_in_ms);
 	/* It may have passed by what was committed late, and nobody rings twice. */
 	if (!turn->full_read)
 		until_ms = clock_min(until_ms, t->full_peek_at_ms);

@@ -204,25 +204,34 @@
 	" WHERE relay_id = $1 RETURNING claim_id"
 
 /*
- * Dead: the lease ran out, or at once when the lock that the owner's session held is
- * free. But a claim that names a row is left its lease, and longer while $3 is false: a lost
- * session is not a lost relay, and who adopts it charges the row for a death. An owner that lives
- * comes back for it meanwhile. $1 relay_id, $2 lock key. The try-lock ends with the transaction.
+ * The lock that a session held is free when it has ended. But a lost session is not a lost relay: one
+ * that lives is back in a moment and knows the fate of its rows, which nobody shall publish again
+ * meanwhile (C3). So who finds such a claim shortens its lease to that moment, and a claim is adopted
+ * when its lease is over. One that names a row is left its whole lease, and longer while $3 is false:
+ * who adopts it charges the row for a death. $1 relay_id, $2 lock key. The try-lock ends with the
+ * transaction.
  */
-#define SQL_IS_DEAD                                         \
-	"(relay_id <> $1 AND (publishing_id IS NULL OR $3)" \
-	" AND (lease_until < clock_timestamp()"             \
-	" OR (has_session_lock AND publishing_id IS NULL"   \
-	" AND pg_try_advisory_xact_lock_shared($2, relay_id))))"
+#define SQL_ABSENCE_ENDS "clock_timestamp() + interval '1 second'"
+#define SQL_LEASE_IS_OVER \
+	"(publishing_id IS NULL OR $3) AND lease_until < clock_timestamp()"
+#define SQL_HAS_NO_SESSION                               \
+	"has_session_lock AND publishing_id IS NULL AND" \
+	" pg_try_advisory_xact_lock_shared($2, relay_id)"
 
 /* Under the claim lock. $4 name, $5 turn, $6 lease in ms, $7 has_session_lock. */
-#define SQL_ADOPT                                                                    \
-	"WITH dead AS MATERIALIZED (SELECT claim_id FROM message_log_claim"          \
-	" WHERE " SQL_IS_DEAD " ORDER BY claim_id LIMIT 1 FOR UPDATE SKIP LOCKED)"   \
-	" UPDATE message_log_claim c SET relay_id = $1, relay_name = $4, turn = $5," \
-	" lease_until = clock_timestamp() + $6 * interval '1 millisecond',"          \
-	" has_session_lock = $7, is_adopted = true"                                  \
-	" FROM dead WHERE c.claim_id = dead.claim_id"                                \
+#define SQL_ADOPT                                                                       \
+	"WITH dead AS MATERIALIZED (SELECT claim_id FROM message_log_claim"             \
+	" WHERE relay_id <> $1 AND " SQL_LEASE_IS_OVER                                  \
+	" ORDER BY claim_id LIMIT 1 FOR UPDATE SKIP LOCKED),"                           \
+	" without_session AS MATERIALIZED (SELECT claim_id FROM message_log_claim"      \
+	" WHERE relay_id <> $1 AND lease_until > " SQL_ABSENCE_ENDS                     \
+	" AND " SQL_HAS_NO_SESSION " FOR UPDATE SKIP LOCKED),"                          \
+	" shortened AS (UPDATE message_log_claim c SET lease_until = " SQL_ABSENCE_ENDS \
+	" FROM without_session w WHERE c.claim_id = w.claim_id)"                        \
+	" UPDATE message_log_claim c SET relay_id = $1, relay_name = $4, turn = $5,"    \
+	" lease_until = clock_timestamp() + $6 * interval '1 millisecond',"             \
+	" has_session_lock = $7, is_adopted = true"                                     \
+	" FROM dead WHERE c.claim_id = dead.claim_id"                                   \
 	" RETURNING c.claim_id, c.publishing_id"
 
 /*
@@ -386,17 +395,20 @@ enum { SQL_HISTORY_NONE = 0, SQL_HISTORY_TRIED = 1, SQL_HISTORY_ALONE = 2 };
 
 /*
  * One statement a poll: in how many milliseconds (an hour at most) the first unclaimed
- * row is due, NULL when there is none; whether a dead relay's claim waits; the moment of which it
- * tells; what is left of the lease of another relay's claim that names a row, NULL when there is
- * none; the first row's next_retry and id; and how long it took, in microseconds. Read from
- * low-water marks, as the claim is. $1 to $3 as for SQL_IS_DEAD, $4 next_retry, $5 id, $6 claim_id;
- * AROUND as for SQL_CLAIM_.
+ * row is due, NULL when there is none; in how many SQL_ADOPT has something to do, be it to shorten a
+ * lease, NULL when it has nothing; the moment of which it tells; what is left of the lease of another
+ * relay's claim that names a row, NULL when there is none; the first row's next_retry and id; and how
+ * long it took, in microseconds. Read from low-water marks, as the claim is. $1 to $3 as for SQL_ADOPT,
+ * $4 next_retry, $5 id, $6 claim_id; AROUND as for SQL_CLAIM_.
  */
 #define SQL_PEEK_(AROUND)                                                                 \
 	"SELECT ceil(1000 * greatest(0, least(3600, extract(epoch FROM first.next_retry)" \
 	" - extract(epoch FROM statement_timestamp()))))::bigint,"                        \
-	" EXISTS (SELECT FROM message_log_claim WHERE claim_id >= $6"                     \
-	" AND " SQL_IS_DEAD "),"                                                          \
+	" (SELECT min(CASE WHEN lease_until > " SQL_ABSENCE_ENDS " THEN 0"                \
+	" ELSE ceil(1000 * greatest(0, extract(epoch FROM lease_until"                    \
+	" - clock_timestamp()))) END)::bigint FROM message_log_claim"                     \
+	" WHERE claim_id >= $6 AND relay_id <> $1"                                        \
+	" AND (" SQL_LEASE_IS_OVER " OR " SQL_HAS_NO_SESSION ")),"                        \
 	" statement_timestamp(),"                                                         \
 	" (SELECT ceil(1000 * greatest(0, extract(epoch FROM lease_until"                 \
 	" - clock_timestamp())))::bigint FROM message_log_claim"                          \

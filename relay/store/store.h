@@ -65,8 +65,8 @@ struct store_turn {
 	bool renew;            /* the lease of every claim we hold */
 
 	/* One of these three at most. */
-	bool adopt;                      /* one dead claim, if there is any */
-	int claim_limit;                 /* rows; 0: no claim */
+	bool adopt;      /* one dead claim, if there is any; see SQL_ADOPT */
+	int claim_limit; /* rows; 0: no claim */
 	const struct destination *probe; /* claim one row of it */
 
 	bool probe_newest;  /* the one that is due last, not first */
@@ -91,7 +91,9 @@ struct store_turn {
 	int due;             /* rows that the claim found, at most claim_limit */
 	int64_t read_us;     /* of claim and peek: how long the database read */
 	int64_t next_due_ms; /* of peek: from now; -1: nothing is scheduled */
-	bool has_dead;       /* of peek: a dead relay's claim can be adopted */
+	/* Of peek: in how many ms to adopt a dead relay's claim, or to begin with it; -1: there is
+	   none. */
+	int64_t dead_in_ms;
 	/* Of peek: what is left of the lease of another relay's claim that names a row; -1: there
 	   is none. */
 	int64_t named_left_ms;

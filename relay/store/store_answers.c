@@ -235,7 +235,7 @@ static void take_sleep(struct store *s, struct store_turn *t)
 	else
 		raise_due_from(s, pg_int(peek, 0, 2));
 	t->read_us = pg_int(peek, 0, 6);
-	t->has_dead = pg_bool(peek, 0, 1);
+	t->dead_in_ms = pg_is_null(peek, 0, 1) ? -1 : pg_int(peek, 0, 1);
 	t->named_left_ms = pg_is_null(peek, 0, 3) ? -1 : pg_int(peek, 0, 3);
 }
 

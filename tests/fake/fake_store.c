@@ -12,6 +12,7 @@
 #include "store/sql.h"
 
 #define GRACE_MS     5000
+#define ABSENCE_MS   1000 /* SQL_ABSENCE_ENDS */
 #define SESSIONS_MAX 4
 
 struct fake_database fake_database;
@@ -154,17 +155,16 @@ static bool is_alive(int32_t relay_id)
 	return false;
 }
 
-static struct fake_claim *find_dead(const struct store *s, bool with_named)
+/* As SQL_ADOPT has them. */
+static bool is_over(const struct store *s, const struct fake_claim *c, bool with_named)
 {
-	for (int i = 0; i < db->claim_count; i++) {
-		struct fake_claim *c = &db->claims[i];
+	return c->relay_id != s->relay_id && (!c->publishing_id || with_named) &&
+	       c->lease_until_ms < clock_ms();
+}
 
-		if (c->relay_id != s->relay_id && (!c->publishing_id || with_named) &&
-		    (c->lease_until_ms < clock_ms() ||
-		     (!c->publishing_id && !is_alive(c->relay_id))))
-			return c;
-	}
-	return NULL;
+static bool has_no_session(const struct store *s, const struct fake_claim *c)
+{
+	return c->relay_id != s->relay_id && !c->publishing_id && !is_alive(c->relay_id);
 }
 
 /* --- life --- */
@@ -423,8 +423,17 @@ static void fetch(struct store *s, const struct fake_claim *c)
 
 static void adopt(struct store *s, const struct store_turn *t)
 {
-	struct fake_claim *c = find_dead(s, t->with_named);
+	struct fake_claim *c = NULL;
 
+	for (int i = 0; i < db->claim_count; i++) {
+		struct fake_claim *of = &db->claims[i];
+
+		if (!c && is_over(s, of, t->with_named))
+			c = of;
+		else if (has_no_session(s, of))
+			of->lease_until_ms =
+				clock_min(of->lease_until_ms, clock_ms() + ABSENCE_MS);
+	}
 	if (!c)
 		return;
 	c->relay_id = s->relay_id;
@@ -549,6 +558,24 @@ static void claim(struct store *s, const struct store_turn *t)
 	fetch(s, c);
 }
 
+static int64_t dead_in_ms(const struct store *s, bool with_named)
+{
+	int64_t first_ms = -1;
+
+	for (int i = 0; i < db->claim_count; i++) {
+		const struct fake_claim *c = &db->claims[i];
+		int64_t left_ms = c->lease_until_ms - clock_ms();
+
+		if (!is_over(s, c, with_named) && !has_no_session(s, c))
+			continue;
+		if (left_ms < 0 || left_ms > ABSENCE_MS)
+			left_ms = 0;
+		if (first_ms < 0 || left_ms < first_ms)
+			first_ms = left_ms;
+	}
+	return first_ms;
+}
+
 static int64_t named_left_ms(const struct store *s)
 {
 	int64_t first_ms = -1;
@@ -588,7 +615,7 @@ static void peek(struct store *s, const struct store_turn *t)
 		    (a->next_due_ms < 0 || in_ms < a->next_due_ms))
 			a->next_due_ms = in_ms;
 	}
-	a->has_dead = find_dead(s, t->with_named) != NULL;
+	a->dead_in_ms = dead_in_ms(s, t->with_named);
 	a->named_left_ms = named_left_ms(s);
 }
 
@@ -705,7 +732,7 @@ static void take_answers(struct store *s, struct store_turn *t)
 	t->due = s->answer.due;
 	t->next_due_ms = s->answer.next_due_ms;
 	t->read_us = db->read_us;
-	t->has_dead = s->answer.has_dead;
+	t->dead_in_ms = s->answer.dead_in_ms;
 	t->named_left_ms = s->answer.named_left_ms;
 	t->bell = s->answer.bell;
 	t->renewed = s->answer.renewed;

@@ -64,6 +64,12 @@ def terminate_sessions(database):
     wait_until(lambda: not database.relay_sessions(), what="the end of all sessions")
 
 
+def wait_for_a_look(database, name):
+    """The look before the sleep is the last thing that a relay without work asks for."""
+    wait_until(lambda: database.relay_sessions(f"""AND application_name = 'outbox-relay {name}'
+        AND state = 'idle' AND query LIKE '%ceil(%'"""), what="a relay with no work")
+
+
 @pytest.fixture
 def twenty(database, broker):
     """The queue that twenty rows are committed for."""
@@ -138,9 +144,7 @@ def test_the_claim_of_a_living_relay_is_not_adopted(database, broker, make_relay
         wait_until(lambda: len(peer.published) == 5, what="five publishes")
         second = make_relay(merge(quick_config(database.url, broker.url),
                                   {"relay": {"name": "second"}})).start()
-        # The look before the sleep is the last thing it asks for.
-        wait_until(lambda: database.relay_sessions("""AND application_name = 'outbox-relay second'
-            AND state = 'idle' AND query LIKE '%ceil(%'"""), what="a second one with no work")
+        wait_for_a_look(database, "second")
         for publish in list(peer.published):
             publish.ack()
         database.wait_for_statuses(sent=5)
@@ -394,6 +398,29 @@ def test_after_a_restart_of_postgres_a_relay_leaves_others_their_claims(
     spare_postgres.stop("postgres")
     spare_postgres.start("postgres")
     back_first(other, relay, database, broker, queue)
+
+
+@pytest.mark.quick
+@pytest.mark.scenario(26, fault="of two relays one loses its session, verdicts in hand, and the other looks",
+                      expected="it leaves the claim to its owner, who settles it; each row once")
+def test_a_relay_that_loses_its_session_finds_its_claim_again(
+        database, broker, twenty, stopped_at, make_relay):
+    config = merge(quick_config(database.url, broker.url), {"relay": {"lease": "1m"}})
+    relay = stopped_at("before_settle", merge(config, {"relay": {"name": "one"}}))
+    # The first look is that of its start; the second one sees the lost session.
+    other = make_relay(merge(config, {"relay": {"name": "other"}}), program=FAILPOINTS,
+                       env={"RELAY_FAILPOINT": "before_adopt@3:stop"})
+    other.start()
+    wait_for_a_look(database, "other")
+    database.terminate_relay_sessions("AND application_name = 'outbox-relay one'")
+    wait_until(lambda: is_stopped(other), what="a look when the absence is over")
+    go_on(relay)
+    database.wait_for_statuses(sent=20)
+    go_on(other)
+    other.stop()
+    relay.stop()
+    assert not other.events("claim adopted from a dead relay")
+    exactly_once(database, broker, twenty)
 
 
 def lose_the_answer(relay, proxy, is_committed):

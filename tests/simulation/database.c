@@ -18,6 +18,7 @@
 #define HAMPERING_MS  1000
 #define FORMER_MAX    16
 #define GRACE_MS      5000
+#define ABSENCE_MS    1000  /* SQL_ABSENCE_ENDS */
 #define LATE_MS       10000 /* LATE_COMMIT_US */
 #define LATE_CLAIM_MS 500   /* LATE_CLAIM_US */
 #define FLUSHED_MS    600   /* 3 wal_writer_delay */
@@ -36,7 +37,8 @@ struct claim {
 	int64_t publishing_id;
 	int64_t lease_until_ms;
 	bool has_session_lock, is_adopted, is_probe;
-	bool is_durable; /* a crash of the server does not forget it */
+	bool is_shortened; /* its lease, for the absence of its owner */
+	bool is_durable;   /* a crash of the server does not forget it */
 };
 
 /* A settlement as its parameters. */
@@ -71,8 +73,7 @@ struct answer {
 	int64_t renewed[CLAIMS_MAX];
 	int renewed_count;
 	enum store_bell bell;
-	int64_t next_due_ms, peeked_ms, claimed_ms, read_us, named_left_ms;
-	bool has_dead;
+	int64_t next_due_ms, peeked_ms, claimed_ms, read_us, dead_in_ms, named_left_ms;
 };
 
 enum stage { RELEASE_BELL, WRITE, FETCH, TAKE_BELL, PEEK, ANSWER };
@@ -104,6 +105,7 @@ struct store {
 	int64_t began_ms;
 	struct answer answer;
 	int64_t hampered_ms; /* the last time that it fared worse than the others */
+	int64_t absent_ms;   /* since its last session ended */
 };
 
 struct writer {
@@ -246,7 +248,7 @@ static void lose_client(struct backend *b)
 		return;
 	if (down_until_ms <= clock_ms())
 		hamper(b->client);
-	database_excuse_all(b->relay_id);
+	b->client->absent_ms = clock_ms();
 	b->client->is_lost = true;
 	b->client->backend = NULL;
 	task_poke(b->client->task);
@@ -382,11 +384,16 @@ static void end_writer(struct writer *w)
 
 /* --- the statements --- */
 
-static bool is_dead(const struct claim *c, int32_t relay_id, bool with_named)
+static bool is_over(const struct claim *c, int32_t relay_id, bool with_named)
 {
 	return c->relay_id != relay_id && (!c->publishing_id || with_named) &&
-	       (c->lease_until_ms < clock_ms() ||
-		(!c->publishing_id && c->has_session_lock && !is_alive(c->relay_id)));
+	       c->lease_until_ms < clock_ms();
+}
+
+static bool has_no_session(const struct claim *c, int32_t relay_id)
+{
+	return c->relay_id != relay_id && !c->publishing_id && c->has_session_lock &&
+	       !is_alive(c->relay_id);
 }
 
 static struct claim *find_dead(int32_t relay_id, bool with_named)
@@ -394,11 +401,22 @@ static struct claim *find_dead(int32_t relay_id, bool with_named)
 	struct claim *first = NULL;
 
 	for (int i = 0; i < claim_count; i++) {
-		if (is_dead(&claims[i], relay_id, with_named) &&
+		if (is_over(&claims[i], relay_id, with_named) &&
 		    (!first || claims[i].claim_id < first->claim_id))
 			first = &claims[i];
 	}
 	return first;
+}
+
+static void shorten_leases(int32_t relay_id)
+{
+	for (int i = 0; i < claim_count; i++) {
+		if (!has_no_session(&claims[i], relay_id) ||
+		    claims[i].lease_until_ms <= clock_ms() + ABSENCE_MS)
+			continue;
+		claims[i].lease_until_ms = clock_ms() + ABSENCE_MS;
+		claims[i].is_shortened = true;
+	}
 }
 
 static void end_row(struct db_row *row, enum db_status status)
@@ -474,6 +492,16 @@ static bool is_blamed_again(const struct claim *c)
 			 task_slow_until_ms(owner->task) >= since_ms);
 }
 
+/* Its owner has lost nothing but a session, and nothing keeps it from coming back. */
+static bool is_back_soon(const struct claim *c)
+{
+	const struct store *owner = owner_of(c->relay_id);
+
+	return c->is_shortened && owner && owner->absent_ms > down_until_ms &&
+	       owner->hampered_ms <= owner->absent_ms &&
+	       task_slow_until_ms(owner->task) < owner->absent_ms;
+}
+
 /* Perhaps its relay died since it asked for that. */
 static void name(struct claim *c, int64_t id)
 {
@@ -509,6 +537,7 @@ static void renew(struct backend *b)
 		if (claims[i].relay_id != b->relay_id)
 			continue;
 		claims[i].lease_until_ms = clock_ms() + lease_ms;
+		claims[i].is_shortened = false;
 		b->answer.renewed[b->answer.renewed_count++] = claims[i].claim_id;
 	}
 }
@@ -518,16 +547,19 @@ static void adopt(struct backend *b)
 	struct claim *c = find_dead(b->relay_id, b->request.with_named);
 	struct db_row *named;
 
+	shorten_leases(b->relay_id);
 	if (!c)
 		return;
 	/* Its owner may live, and be slow: it is taken for dead. */
-	database_excuse_all(c->relay_id);
+	if (!is_back_soon(c))
+		database_excuse_all(c->relay_id);
 	named = database_row(c->publishing_id);
 	if (named && is_blamed_again(c))
 		named->refusals++;
 	c->relay_id = b->relay_id;
 	c->turn = b->request.turn;
 	c->lease_until_ms = clock_ms() + lease_ms;
+	c->is_shortened = false;
 	c->has_session_lock = b->has_lock;
 	c->is_adopted = true;
 	b->answer.claim_id = c->claim_id;
@@ -652,6 +684,24 @@ static void take_bell(struct backend *b)
 	}
 }
 
+static int64_t dead_in_ms(int32_t relay_id, bool with_named)
+{
+	int64_t first_ms = -1;
+
+	for (int i = 0; i < claim_count; i++) {
+		const struct claim *c = &claims[i];
+		int64_t left_ms = c->lease_until_ms - clock_ms();
+
+		if (!is_over(c, relay_id, with_named) && !has_no_session(c, relay_id))
+			continue;
+		if (left_ms < 0 || left_ms > ABSENCE_MS)
+			left_ms = 0;
+		if (first_ms < 0 || left_ms < first_ms)
+			first_ms = left_ms;
+	}
+	return first_ms;
+}
+
 static int64_t named_left_ms(int32_t relay_id)
 {
 	int64_t first_ms = -1;
@@ -694,7 +744,7 @@ static void peek(struct backend *b)
 		a->first_due_ms = first->next_retry_ms;
 		a->first_due_id = first->id;
 	}
-	a->has_dead = find_dead(b->relay_id, r->with_named) != NULL;
+	a->dead_in_ms = dead_in_ms(b->relay_id, r->with_named);
 	a->named_left_ms = named_left_ms(b->relay_id);
 }
 
@@ -906,6 +956,29 @@ void database_excuse_all(int32_t relay_id)
 	}
 }
 
+/* What it knew of the rows that it fetched is gone with it. */
+static void excuse_held(const struct store *s)
+{
+	for (int i = 0; i < ROWS_MAX; i++) {
+		if (database_rows[i].holder != s)
+			continue;
+		database_rows[i].excuses++;
+		database_rows[i].holder = NULL;
+	}
+}
+
+/* Whose claim a crash forgot, since they were alone when they made it, and who then are not first. */
+static void excuse_absent(const struct store *first)
+{
+	for (int i = 0; i < ROWS_MAX; i++) {
+		struct db_row *row = &database_rows[i];
+
+		if (row->holder && row->holder != first && !row->holder->backend &&
+		    !is_claimed(row->id, 0))
+			row->excuses++;
+	}
+}
+
 /* The relay with that session is gone just now: who is named in its claims is blamed for it. */
 static void blame_named(int32_t relay_id)
 {
@@ -1021,7 +1094,7 @@ static void detach(struct store *s)
 
 	if (!b)
 		return;
-	database_excuse_all(b->relay_id);
+	s->absent_ms = clock_ms();
 	b->client = NULL;
 	s->backend = NULL;
 	if (b->is_busy)
@@ -1048,6 +1121,7 @@ void store_free(struct store *s)
 		/* The process is gone, before its time or not. */
 		for (int i = 0; i < s->former_count; i++)
 			blame_named(s->former_ids[i]);
+		excuse_held(s);
 		store_close(s);
 		for (int i = 0; i < STORES_MAX; i++) {
 			if (stores[i] == s)
@@ -1090,6 +1164,16 @@ static int64_t claim_anew(const struct store *s, const struct batch *b, int32_t 
 	return anew.claim_id;
 }
 
+static void excuse_without_verdict(const struct batch *b)
+{
+	for (int i = 0; i < b->count; i++) {
+		struct db_row *row = database_row(b->rows[i].id);
+
+		if (row && b->rows[i].state == ROW_IN_FLIGHT)
+			row->excuses++;
+	}
+}
+
 /* `claim_ids`: of the claims made anew. */
 static void take_over(struct store *s, struct batch *const *batches, int count,
 		      enum store_claim *taken, int64_t *claim_ids, int32_t relay_id)
@@ -1107,6 +1191,7 @@ static void take_over(struct store *s, struct batch *const *batches, int count,
 
 		taken[i] = STORE_CLAIM_KEPT;
 		if (!c || !is_former(s, c->relay_id)) {
+			excuse_without_verdict(batches[i]);
 			claim_ids[i] = claim_anew(s, batches[i], relay_id);
 			taken[i] = claim_ids[i] ? STORE_CLAIM_ANEW : STORE_CLAIM_LOST;
 			continue;
@@ -1114,6 +1199,7 @@ static void take_over(struct store *s, struct batch *const *batches, int count,
 		c->relay_id = relay_id;
 		c->has_session_lock = !s->settings.transaction_pooling;
 		c->lease_until_ms = clock_ms() + lease_ms;
+		c->is_shortened = false;
 	}
 }
 
@@ -1147,6 +1233,7 @@ static int begin_session(struct store *s, struct batch *const *batches, int coun
 		end_backend(b);
 	if (s->is_lost)
 		return error_set(err, ERROR_LOST, "gone before the take-over");
+	excuse_absent(s);
 	take_over(s, batches, count, taken, claim_ids, relay_id);
 	remember_id(s, relay_id);
 	task_block(clock_min(some_latency_ms(s), deadline_ms - clock_ms()), false);
@@ -1375,6 +1462,10 @@ static struct batch *make_batch(const struct store *s, bool is_adopted)
 	b->publishing_id = a->publishing_id;
 	b->lease_deadline_ms = s->began_ms + lease_ms;
 	for (int i = 0; i < a->count; i++) {
+		struct db_row *row = database_row(ids[i]);
+
+		if (row)
+			row->holder = s;
 		b->rows[i].try_count = a->rows[i].tries;
 		if (a->rows[i].is_shared)
 			snprintf(exchange, sizeof(exchange), SHARED);
@@ -1437,7 +1528,7 @@ static void take_answers(struct store *s, struct store_turn *t)
 	t->next_due_ms = a->next_due_ms;
 	/* Dead index entries, or rows that are left alone, may be in the way. */
 	t->read_us = t->full_read && sim_chance(3) ? sim_random(50000) : 0;
-	t->has_dead = a->has_dead;
+	t->dead_in_ms = a->dead_in_ms;
 	t->named_left_ms = a->named_left_ms;
 	s->has_bell = a->bell == STORE_BELL_TAKEN || (s->has_bell && !t->peek);
 	take_marks(s, t);

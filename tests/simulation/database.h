@@ -61,6 +61,7 @@ struct db_row {
 	int64_t refusals; /* that a rule charges for */
 	int64_t excuses;  /* to publish it again: faults it was exposed to */
 	bool by_application;
+	const struct store *holder; /* who fetched it last */
 };
 
 /* Rows that are in one piece with the writer's transaction. */

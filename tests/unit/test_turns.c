@@ -195,7 +195,7 @@ START_TEST(nothing_is_begun_while_the_session_is_down_or_busy)
 }
 END_TEST
 
-START_TEST(a_dead_relay_is_looked_for_first_and_then_every_5_s_while_awake)
+START_TEST(a_dead_relay_is_looked_for_first_and_then_every_2_s_while_awake)
 {
 	ck_assert(begin());
 	ck_assert(db->last.adopt);
@@ -203,7 +203,7 @@ START_TEST(a_dead_relay_is_looked_for_first_and_then_every_5_s_while_awake)
 	answer();
 	ck_assert(turn());
 	ck_assert(!db->last.adopt);
-	fake_clock_advance(5000);
+	fake_clock_advance(2000);
 	t.appetite = APPETITE_AWAKE;
 	ck_assert(turn());
 	ck_assert(db->last.adopt);
@@ -1471,6 +1471,48 @@ static bool adopts_within(int64_t ms)
 	return counts.claims_adopted > 0;
 }
 
+/* It names no row, and its lease is not over: only the lock of its owner's session is free. */
+static void claim_without_session(int64_t first_id, int count)
+{
+	fake_database_insert(first_id, count, clock_ms());
+	fake_database_dead_claim(first_id, count, 0)->lease_until_ms =
+		clock_ms() + LEASE_MS;
+}
+
+START_TEST(a_claim_is_adopted_a_second_after_its_session_was_seen_to_have_ended)
+{
+	static const int64_t polls[] = {POLL_MS, 3600000};
+
+	t.settings.poll_interval_ms = polls[_i];
+	claim_without_session(1, 2);
+	ck_assert(!adopts_within(1000));
+	ck_assert(adopts_within(100));
+	ck_assert_int_eq(work.batches[0]->count, 2);
+}
+END_TEST
+
+START_TEST(a_claim_whose_session_ends_while_a_relay_sleeps_is_adopted_after_its_next_look)
+{
+	turn_all();
+	claim_without_session(1, 2);
+	ck_assert(!adopts_within(POLL_MS));
+	ck_assert(adopts_within(1000 + 100));
+}
+END_TEST
+
+START_TEST(a_run_until_empty_waits_for_the_owner_of_a_session_that_ended)
+{
+	t.settings.until_empty = true;
+	t.settings.wants_bell = false;
+	claim_without_session(1, 1);
+	turn_all();
+	ck_assert(!t.is_empty);
+	ck_assert(!adopts_within(900));
+	ck_assert(!t.is_empty);
+	ck_assert(adopts_within(200));
+}
+END_TEST
+
 /* Its lease ran out in an outage, perhaps, and its owner lives. */
 START_TEST(a_claim_that_names_a_row_is_adopted_after_a_lease_of_answers)
 {
@@ -1575,6 +1617,25 @@ START_TEST(an_owner_tries_soon_to_come_back)
 		turns_open(&t, 5000, -1);
 		ck_assert_int_le(t.link.retry_at_ms, clock_ms() + 500);
 	}
+}
+END_TEST
+
+START_TEST(an_owner_is_back_before_others_take_it_for_dead)
+{
+	int64_t lost_ms = clock_ms();
+
+	skip_adopt();
+	claim_rows(1, 2);
+	t.link.step = 10;
+	db->loses_next_listen = true;
+	turns_collect(&t);
+	db->fail_opens = 20;
+	while (clock_ms() - lost_ms < 2000) {
+		ck_assert_int_le(t.link.retry_at_ms, clock_ms() + 400);
+		fake_clock_advance(t.link.retry_at_ms - clock_ms());
+		turns_open(&t, 5000, -1);
+	}
+	ck_assert_int_gt(t.link.retry_at_ms, clock_ms() + 400);
 }
 END_TEST
 
@@ -1731,6 +1792,7 @@ START_TEST(a_claim_that_comes_back_belongs_to_its_new_batch_alone)
 	old = claim_rows(1, 3);
 	batch_set_state(old, &old->rows[0], ROW_IN_FLIGHT);
 	db->claims[0].relay_id = ++db->last_relay_id;
+	db->claims[0].lease_until_ms = 0;
 	t.appetite = APPETITE_AWAKE;
 	t.adopt_at_ms = 0;
 	turn();
@@ -2092,7 +2154,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, opening_waits_for_its_time_and_backs_off);
 	tcase_add_test(tc, nothing_is_begun_while_the_session_is_down_or_busy);
 	tcase_add_test(tc,
-		       a_dead_relay_is_looked_for_first_and_then_every_5_s_while_awake);
+		       a_dead_relay_is_looked_for_first_and_then_every_2_s_while_awake);
 	tcase_add_test(tc, a_session_that_answers_nothing_is_lost_at_its_deadline);
 	tcase_add_test(tc, an_empty_table_is_claimed_once_and_slept_on);
 	tcase_add_test(tc, a_full_batch_means_more_and_a_smaller_one_means_a_last_look);
@@ -2167,6 +2229,13 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, a_lease_counts_from_before_the_request);
 	tcase_add_test(tc, rows_of_a_claim_that_could_not_be_renewed_are_not_published);
 	tcase_add_test(tc, a_claim_of_a_dead_relay_is_adopted_and_its_rows_go_alone);
+	tcase_add_loop_test(
+		tc, a_claim_is_adopted_a_second_after_its_session_was_seen_to_have_ended,
+		0, 2);
+	tcase_add_test(
+		tc,
+		a_claim_whose_session_ends_while_a_relay_sleeps_is_adopted_after_its_next_look);
+	tcase_add_test(tc, a_run_until_empty_waits_for_the_owner_of_a_session_that_ended);
 	tcase_add_loop_test(tc, the_row_that_killed_its_relay_is_charged_and_no_other, 0,
 			    sizeof(deaths) / sizeof(deaths[0]));
 	tcase_add_loop_test(tc,
@@ -2180,6 +2249,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tc,
 		       after_a_broken_session_fresh_rows_do_not_wait_for_other_owners);
 	tcase_add_test(tc, an_owner_tries_soon_to_come_back);
+	tcase_add_test(tc, an_owner_is_back_before_others_take_it_for_dead);
 	tcase_add_test(tc, a_run_until_empty_waits_for_the_owners_of_claims);
 	tcase_add_test(tc, a_run_until_empty_waits_for_a_claim_whose_lease_ran_out);
 	tcase_add_test(tc, a_named_row_that_is_not_there_any_more_is_no_trouble);
