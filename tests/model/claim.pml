@@ -17,7 +17,8 @@
  *
  * Left out: that relays hold several batches, row locks of others (careful settlements), sizes, and
  * that a crash of the server forgets a claim (SQL_CLAIM_ANEW; tests/simulation has it).
- * Time is two bits: `later` of a row, `expired` of a claim; either may change at any moment.
+ * Time is two bits: `later` of a row, `expired` of a claim; either may change at any moment. So the
+ * second that a claim is left when its session has ended (SQL_ABSENCE_ENDS) may be over at once.
  *
  * The models that must go wrong: EARLY_SENT (sent when published), NO_CLAIM_CHECK (settling is
  * not bound to the claim), NO_CLAIM_LOCK, UNNAMED_BLAME (whoever was in an adopted claim is
