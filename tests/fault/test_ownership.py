@@ -145,6 +145,8 @@ def test_the_claim_of_a_living_relay_is_not_adopted(database, broker, make_relay
         second = make_relay(merge(quick_config(database.url, broker.url),
                                   {"relay": {"name": "second"}})).start()
         wait_for_a_look(database, "second")
+        assert database.value("""SELECT min(lease_until) > now() + interval '10 s'
+            FROM message_log_claim"""), "a lease that was shortened"
         for publish in list(peer.published):
             publish.ack()
         database.wait_for_statuses(sent=5)
