@@ -10,8 +10,8 @@
 
 /* An owner tries as often as this at first: it has a second from when its absence is seen
    (SQL_ABSENCE_ENDS). */
-#define SOON_MS      400
-#define BACK_SOON_MS 2000
+#define RETURN_EVERY_MS 400
+#define RETURN_FOR_MS   2000
 
 void turns_init(struct turns *t, const struct turns_settings *settings,
 		struct store *store, struct work *work, struct counts *counts,
@@ -111,8 +111,8 @@ static void went_down(struct turns *t, const struct error *err)
 	int64_t now_ms = clock_ms(), within_ms = turns_watch_ms(t);
 
 	link_down(&t->link, err);
-	if (now_ms - t->link.down_since_ms < BACK_SOON_MS)
-		within_ms = clock_min(within_ms, SOON_MS);
+	if (now_ms - t->link.down_since_ms < RETURN_FOR_MS)
+		within_ms = clock_min(within_ms, RETURN_EVERY_MS);
 	if (t->work->count)
 		t->link.retry_at_ms = clock_min(t->link.retry_at_ms, now_ms + within_ms);
 }

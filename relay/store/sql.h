@@ -212,20 +212,21 @@
  * transaction.
  */
 #define SQL_ABSENCE_ENDS "clock_timestamp() + interval '1 second'"
-#define SQL_LEASE_IS_OVER \
-	"(publishing_id IS NULL OR $3) AND lease_until < clock_timestamp()"
-#define SQL_HAS_NO_SESSION                               \
-	"has_session_lock AND publishing_id IS NULL AND" \
-	" pg_try_advisory_xact_lock_shared($2, relay_id)"
+#define SQL_LEASE_IS_OVER                                   \
+	"(relay_id <> $1 AND (publishing_id IS NULL OR $3)" \
+	" AND lease_until < clock_timestamp())"
+#define SQL_HAS_NO_SESSION                                                   \
+	"(relay_id <> $1 AND has_session_lock AND publishing_id IS NULL AND" \
+	" pg_try_advisory_xact_lock_shared($2, relay_id))"
 
 /* Under the claim lock. $4 name, $5 turn, $6 lease in ms, $7 has_session_lock. */
 #define SQL_ADOPT                                                                       \
 	"WITH dead AS MATERIALIZED (SELECT claim_id FROM message_log_claim"             \
-	" WHERE relay_id <> $1 AND " SQL_LEASE_IS_OVER                                  \
+	" WHERE " SQL_LEASE_IS_OVER                                                     \
 	" ORDER BY claim_id LIMIT 1 FOR UPDATE SKIP LOCKED),"                           \
 	" without_session AS MATERIALIZED (SELECT claim_id FROM message_log_claim"      \
-	" WHERE relay_id <> $1 AND lease_until > " SQL_ABSENCE_ENDS                     \
-	" AND " SQL_HAS_NO_SESSION " FOR UPDATE SKIP LOCKED),"                          \
+	" WHERE lease_until > " SQL_ABSENCE_ENDS " AND " SQL_HAS_NO_SESSION             \
+	" FOR UPDATE SKIP LOCKED),"                                                     \
 	" shortened AS (UPDATE message_log_claim c SET lease_until = " SQL_ABSENCE_ENDS \
 	" FROM without_session w WHERE c.claim_id = w.claim_id)"                        \
 	" UPDATE message_log_claim c SET relay_id = $1, relay_name = $4, turn = $5,"    \
@@ -407,8 +408,7 @@ enum { SQL_HISTORY_NONE = 0, SQL_HISTORY_TRIED = 1, SQL_HISTORY_ALONE = 2 };
 	" (SELECT min(CASE WHEN lease_until > " SQL_ABSENCE_ENDS " THEN 0"                \
 	" ELSE ceil(1000 * greatest(0, extract(epoch FROM lease_until"                    \
 	" - clock_timestamp()))) END)::bigint FROM message_log_claim"                     \
-	" WHERE claim_id >= $6 AND relay_id <> $1"                                        \
-	" AND (" SQL_LEASE_IS_OVER " OR " SQL_HAS_NO_SESSION ")),"                        \
+	" WHERE claim_id >= $6 AND (" SQL_LEASE_IS_OVER " OR " SQL_HAS_NO_SESSION ")),"   \
 	" statement_timestamp(),"                                                         \
 	" (SELECT ceil(1000 * greatest(0, extract(epoch FROM lease_until"                 \
 	" - clock_timestamp())))::bigint FROM message_log_claim"                          \

@@ -65,8 +65,8 @@ struct store_turn {
 	bool renew;            /* the lease of every claim we hold */
 
 	/* One of these three at most. */
-	bool adopt;      /* one dead claim, if there is any; see SQL_ADOPT */
-	int claim_limit; /* rows; 0: no claim */
+	bool adopt;                      /* one dead claim, if there is any */
+	int claim_limit;                 /* rows; 0: no claim */
 	const struct destination *probe; /* claim one row of it */
 
 	bool probe_newest;  /* the one that is due last, not first */

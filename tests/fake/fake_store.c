@@ -8,11 +8,11 @@
 #include "base/buffer.h"
 #include "fake/fake.h"
 #include "fake/fake_batch.h"
+#include "fake/fake_claim.h"
 #include "fake/fake_clock.h"
 #include "store/sql.h"
 
 #define GRACE_MS     5000
-#define ABSENCE_MS   1000 /* SQL_ABSENCE_ENDS */
 #define SESSIONS_MAX 4
 
 struct fake_database fake_database;
@@ -431,8 +431,8 @@ static void adopt(struct store *s, const struct store_turn *t)
 		if (!c && is_over(s, of, t->with_named))
 			c = of;
 		else if (has_no_session(s, of))
-			of->lease_until_ms =
-				clock_min(of->lease_until_ms, clock_ms() + ABSENCE_MS);
+			of->lease_until_ms = clock_min(of->lease_until_ms,
+						       clock_ms() + FAKE_ABSENCE_MS);
 	}
 	if (!c)
 		return;
@@ -560,20 +560,16 @@ static void claim(struct store *s, const struct store_turn *t)
 
 static int64_t dead_in_ms(const struct store *s, bool with_named)
 {
-	int64_t first_ms = -1;
+	int64_t first_ms = CLOCK_NEVER;
 
 	for (int i = 0; i < db->claim_count; i++) {
 		const struct fake_claim *c = &db->claims[i];
-		int64_t left_ms = c->lease_until_ms - clock_ms();
 
-		if (!is_over(s, c, with_named) && !has_no_session(s, c))
-			continue;
-		if (left_ms < 0 || left_ms > ABSENCE_MS)
-			left_ms = 0;
-		if (first_ms < 0 || left_ms < first_ms)
-			first_ms = left_ms;
+		if (is_over(s, c, with_named) || has_no_session(s, c))
+			first_ms = clock_min(first_ms,
+					     fake_claim_dead_in_ms(c->lease_until_ms));
 	}
-	return first_ms;
+	return first_ms == CLOCK_NEVER ? -1 : first_ms;
 }
 
 static int64_t named_left_ms(const struct store *s)

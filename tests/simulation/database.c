@@ -6,6 +6,7 @@
 
 #include "base/buffer.h"
 #include "fake/fake_batch.h"
+#include "fake/fake_claim.h"
 #include "simulation/scheduler.h"
 #include "store/store.h"
 
@@ -18,7 +19,6 @@
 #define HAMPERING_MS  1000
 #define FORMER_MAX    16
 #define GRACE_MS      5000
-#define ABSENCE_MS    1000  /* SQL_ABSENCE_ENDS */
 #define LATE_MS       10000 /* LATE_COMMIT_US */
 #define LATE_CLAIM_MS 500   /* LATE_CLAIM_US */
 #define FLUSHED_MS    600   /* 3 wal_writer_delay */
@@ -412,9 +412,9 @@ static void shorten_leases(int32_t relay_id)
 {
 	for (int i = 0; i < claim_count; i++) {
 		if (!has_no_session(&claims[i], relay_id) ||
-		    claims[i].lease_until_ms <= clock_ms() + ABSENCE_MS)
+		    claims[i].lease_until_ms <= clock_ms() + FAKE_ABSENCE_MS)
 			continue;
-		claims[i].lease_until_ms = clock_ms() + ABSENCE_MS;
+		claims[i].lease_until_ms = clock_ms() + FAKE_ABSENCE_MS;
 		claims[i].is_shortened = true;
 	}
 }
@@ -686,20 +686,16 @@ static void take_bell(struct backend *b)
 
 static int64_t dead_in_ms(int32_t relay_id, bool with_named)
 {
-	int64_t first_ms = -1;
+	int64_t first_ms = CLOCK_NEVER;
 
 	for (int i = 0; i < claim_count; i++) {
 		const struct claim *c = &claims[i];
-		int64_t left_ms = c->lease_until_ms - clock_ms();
 
-		if (!is_over(c, relay_id, with_named) && !has_no_session(c, relay_id))
-			continue;
-		if (left_ms < 0 || left_ms > ABSENCE_MS)
-			left_ms = 0;
-		if (first_ms < 0 || left_ms < first_ms)
-			first_ms = left_ms;
+		if (is_over(c, relay_id, with_named) || has_no_session(c, relay_id))
+			first_ms = clock_min(first_ms,
+					     fake_claim_dead_in_ms(c->lease_until_ms));
 	}
-	return first_ms;
+	return first_ms == CLOCK_NEVER ? -1 : first_ms;
 }
 
 static int64_t named_left_ms(int32_t relay_id)
