@@ -13,7 +13,7 @@
  *
  *      PostgreSQL                       memory                        broker
  *   ┌───────────────┐  claim, fetch  ┌─────────────┐  publish     ┌──────────────┐
- *   │ message_log   │ ─────────────▶ │ up to four  │ ───────────▶ │ exchange     │
+ *   │ message_log   │ ─────────────▶ │ up to six   │ ───────────▶ │ exchange     │
  *   │ …_claim       │ ◀───────────── │ batches     │ ◀─────────── │              │
  *   └───────────────┘  settle        └─────────────┘  receipts    └──────────────┘
  *        turns.c                         work.c                       sender.c
