@@ -135,6 +135,8 @@ static void open_writers(struct run *run)
 		PGresult *prepared;
 
 		w->db = PQconnectdb(getenv("DATABASE_URL"));
+		if (PQstatus(w->db) != CONNECTION_OK)
+			die("database", PQerrorMessage(w->db));
 		prepared = PQprepare(w->db, "insert", INSERT, 0, NULL);
 		if (PQresultStatus(prepared) != PGRES_COMMAND_OK)
 			die("database", PQerrorMessage(w->db));
