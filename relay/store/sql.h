@@ -263,7 +263,8 @@
  * rows a claim shall have enough to be worth its commit, and small ones take no more memory for it.
  * (32 rows of 16 KiB a claim: the relay carried 0.41 times what the bare publisher did, mostly waiting
  * for commits; 128: 0.66 times.) One row is returned always: claim_id is NULL when nothing is due,
- * and the last column is how long it took, in microseconds.
+ * then how many were claimed and how many found, the last one claimed, the next low-water mark of
+ * claims, the moment of which it tells, and how long it took, in microseconds.
  */
 #define SQL_FEW_ROWS "128"
 #define SQL_CLAIM_(AROUND)                                                             \
@@ -287,10 +288,11 @@
 	" OR n = 1 HAVING count(*) > 0"                                                \
 	" RETURNING claim_id, cardinality(message_ids) AS claimed)"                    \
 	" SELECT claim_id, claimed, (SELECT count(*) FROM due),"                       \
-	" (SELECT next_retry FROM due WHERE n = 1), (SELECT id FROM due WHERE n = 1)," \
+	" last.next_retry, last.id,"                                                   \
 	" (SELECT min(claim_id) FROM message_log_claim WHERE claim_id >= $10),"        \
 	" statement_timestamp(), " SQL_TOOK_US                                         \
-	" FROM (SELECT) AS one LEFT JOIN claim ON true"
+	" FROM (SELECT) AS one LEFT JOIN claim ON true"                                \
+	" LEFT JOIN due AS last ON last.n = claimed"
 #define SQL_CLAIM        SQL_CLAIM_("")
 #define SQL_CLAIM_AROUND SQL_CLAIM_(SQL_AROUND("$12", "$13"))
 

@@ -155,16 +155,19 @@ static void set_due_from(struct store *s, int64_t next_retry, int64_t id)
 	s->due_from_id = id;
 }
 
+/* The next claim begins where this one ended, and at the latest where this one saw all there was. */
 static void take_claim(struct store *s, struct store_turn *t)
 {
 	const struct pg_result *r = pg_result(s->pg, s->at.claim);
+	bool took_all;
 
 	t->read_us = pg_int(r, 0, 7);
 	if (pg_is_null(r, 0, 0))
 		return;
 	t->due = (int)pg_int(r, 0, 2);
+	took_all = t->due < t->claim_limit && t->due == pg_int(r, 0, 1);
 	set_due_from(s, pg_int(r, 0, 3), pg_int(r, 0, 4));
-	if (s->due_from > pg_int(r, 0, 6) - LATE_CLAIM_US)
+	if (took_all || s->due_from > pg_int(r, 0, 6) - LATE_CLAIM_US)
 		set_due_from(s, pg_int(r, 0, 6) - LATE_CLAIM_US, INT64_MIN);
 	s->claims_from = pg_int(r, 0, pg_is_null(r, 0, 5) ? 0 : 5);
 	t->claimed = take_batch(s, pg_int(r, 0, 0), pg_int(r, 0, 6));

@@ -237,6 +237,22 @@ def check_plans(plans):
             assert node["Actual Rows"] * node["Actual Loops"] <= 5000, plan
 
 
+def test_a_claim_of_an_old_backlog_begins_where_the_last_one_ended(
+        servers, database, broker, drain):
+    queue = broker.queue()
+    # What is younger than half a second is walked again, for those that commit late.
+    database.query("""INSERT INTO message_log (exchange, routing_key, payload, next_retry)
+                      SELECT '', %s, '', now() - interval '1 hour' FROM generate_series(1, 4000)""",
+                   [queue])
+    log = ServerLog(servers, database)
+    drain(database, 0, batch_size=100)
+    passed = [node.get("Rows Removed by Filter", 0) for plan in log.plans for node in nodes(plan["Plan"])
+              if "INTO message_log_claim" in plan["Query Text"]
+              and node.get("Relation Name") == "message_log"]
+    assert len(passed) >= 40
+    assert statistics.median(passed) <= 1, passed
+
+
 def test_plans_that_were_made_while_the_table_was_empty_stay_good(
         servers, database, broker, make_relay):
     exchange = broker.exchange()

@@ -66,8 +66,11 @@ struct request {
 
 struct answer {
 	bool settled[STORE_SETTLE_MAX + 1];
-	int64_t claim_id, publishing_id, first_due_ms, first_due_id, claims_from;
+	int64_t claim_id, publishing_id, claims_from;
+	int64_t last_due_ms, last_due_id;   /* of what was claimed */
+	int64_t first_due_ms, first_due_id; /* of what was looked at */
 	int due;
+	bool took_all;
 	struct db_row rows[BATCH_MAX];
 	int count;
 	int64_t renewed[CLAIMS_MAX];
@@ -643,14 +646,16 @@ static void claim(struct backend *b)
 
 	if (!row)
 		return;
-	a->first_due_ms = row->next_retry_ms;
-	a->first_due_id = row->id;
 	a->claimed_ms = clock_ms();
 	for (; row && mine.count < r->claim_limit; row = next_due(r, &mine))
 		mine.ids[mine.count++] = row->id;
 	a->due = mine.count;
 	if (sim_chance(4)) /* relay.batch_bytes */
 		mine.count = 1 + (int)sim_random(mine.count);
+	a->took_all = a->due < r->claim_limit && mine.count == a->due;
+	row = database_row(mine.ids[mine.count - 1]);
+	a->last_due_ms = row->next_retry_ms;
+	a->last_due_id = row->id;
 	mine.claim_id = a->claim_id = a->claims_from = ++last_claim_id;
 	for (int i = 0; i < claim_count; i++) {
 		if (claims[i].claim_id >= r->claims_from)
@@ -1490,8 +1495,8 @@ static void take_marks(struct store *s, const struct store_turn *t)
 	int64_t seen_ms = a->peeked_ms - LATE_MS;
 
 	if (t->claim_limit && a->claim_id) {
-		set_due_from(s, a->first_due_ms, a->first_due_id);
-		if (s->due_from_ms > a->claimed_ms - LATE_CLAIM_MS)
+		set_due_from(s, a->last_due_ms, a->last_due_id);
+		if (a->took_all || s->due_from_ms > a->claimed_ms - LATE_CLAIM_MS)
 			set_due_from(s, a->claimed_ms - LATE_CLAIM_MS, INT64_MIN);
 		s->claims_from = a->claims_from;
 	}
