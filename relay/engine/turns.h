@@ -57,13 +57,16 @@ struct turns {
 	bool was_rung;     /* the claim under way was asked for by the bell */
 	bool is_trickle;   /* the last claim took a row or two: they come one by one */
 	int64_t looked_at_ms;
-	int64_t gather_until_ms; /* batches that are done wait for others */
-	bool full_read;
-	int64_t full_read_at_ms; /* of claims: the next one */
-	int64_t full_peek_at_ms; /* of looks: not before */
-	int64_t hurry_at_ms;     /* and not before this again because of a ring */
-	struct probe probe;      /* under way, or the last one */
-	uint64_t resumed;        /* destinations whose rows were looked for again */
+	int64_t gather_until_ms;     /* batches that are done wait for others */
+	bool full_read;              /* the next claim's */
+	int64_t look_back_at_ms;     /* not before this */
+	int64_t claims_look_at_ms;   /* with a claim not before this */
+	int64_t look_rests_until_ms; /* nor before this, unless something rings */
+	int64_t hurry_at_ms;         /* and not before this again because of a ring */
+	bool is_amid_look_back;      /* pieces of it are to come */
+	bool may_have_missed; /* rows that were committed late since its first piece */
+	struct probe probe;   /* under way, or the last one */
+	uint64_t resumed;     /* destinations whose rows were looked for again */
 	int64_t adopt_at_ms;
 	int64_t answered_at_ms;   /* the database's last answer */
 	int64_t watched_since_ms; /* without a gap between answers; see has_watched() */

@@ -9,16 +9,19 @@
 #define ADOPT_EVERY_MS 2000
 
 /* Rows of transactions that began before the low-water mark and committed after it are
-   found by reading from the beginning, this often under load and always before sleeping.
- */
-#define FULL_READ_EVERY_MS 1000
+   found by looking back, this often under load and always before sleeping. */
+#define LOOK_BACK_EVERY_MS 1000
 
-/* Reading from the beginning passes every row that is left alone (a million of them, perhaps) and
-   every dead index entry, which stay while somebody pins the vacuum horizon. When it takes longer
-   than this, that is done for a small share of the time only. */
-#define FULL_READ_CHEAP_US     500
-#define FULL_READ_SHARE        20
-#define FULL_READ_PAUSE_MAX_MS 60000
+/* Looking back passes every row that is left alone (a million of them, perhaps) and every dead index
+   entry, which stay while somebody pins the vacuum horizon. When it takes longer than this, that is
+   done for a small share of the time only. */
+#define LOOK_BACK_CHEAP_US     500
+#define LOOK_BACK_SHARE        20
+#define LOOK_BACK_PAUSE_MAX_MS 60000
+
+/* When that had to be done in pieces and found nothing, and nothing has rung since, neither will the
+   next. */
+#define LOOK_BACK_REST_MS 10000
 
 /* A claim of so many rows tells that they keep coming: the next one follows without a look and
    without the bell, which would cost a round trip and the writers a NOTIFY. */
@@ -150,16 +153,42 @@ static void pause_shortly(struct turns *t)
 	fall_asleep(t, clock_ms() + clock_min(pause_ms, PAUSE_MAX_MS), false);
 }
 
-/* After this turn read from the beginning, be it for a claim or a peek. */
-static void put_off_full_reads(struct turns *t)
+static void put_off_looks_back(struct turns *t)
 {
 	int64_t now_ms = clock_ms(), pause_ms = 0;
 
-	if (t->turn.read_us > FULL_READ_CHEAP_US)
-		pause_ms = clock_min(t->turn.read_us * FULL_READ_SHARE / 1000,
-				     FULL_READ_PAUSE_MAX_MS);
-	t->full_peek_at_ms = now_ms + pause_ms;
-	t->full_read_at_ms = now_ms + FULL_READ_EVERY_MS + pause_ms;
+	if (t->turn.read_us > LOOK_BACK_CHEAP_US)
+		pause_ms = clock_min(t->turn.read_us * LOOK_BACK_SHARE / 1000,
+				     LOOK_BACK_PAUSE_MAX_MS);
+	t->look_back_at_ms = t->claims_look_at_ms = now_ms + pause_ms;
+	if (t->turn.has_reached_beginning)
+		t->claims_look_at_ms += LOOK_BACK_EVERY_MS;
+}
+
+static bool will_be_rung(const struct store_turn *turn)
+{
+	return turn->bell == STORE_BELL_TAKEN || turn->bell == STORE_BELL_SHARED;
+}
+
+/*
+ * If this turn read from the beginning, or looked back, all the way or a piece of it. True: nothing
+ * is there. But what is committed late between two pieces may lie where it has looked already; if it
+ * need not ring, or has rung and was not found, that was not the last time round.
+ */
+static bool take_look_back(struct turns *t)
+{
+	bool was_amid = t->is_amid_look_back;
+
+	if (!t->turn.full_read && !t->turn.look_back)
+		return false;
+	put_off_looks_back(t);
+	t->may_have_missed = was_amid && t->may_have_missed;
+	t->is_amid_look_back = !t->turn.has_reached_beginning;
+	if (t->is_amid_look_back || t->may_have_missed)
+		return false;
+	if (was_amid && will_be_rung(&t->turn))
+		t->look_rests_until_ms = clock_ms() + LOOK_BACK_REST_MS;
+	return true;
 }
 
 /* What rang and is not seen from the low-water mark on is of a long transaction, for later, or another
@@ -172,21 +201,24 @@ static void look_for_what_rang(struct turns *t)
 
 	if (now_ms < t->hurry_at_ms)
 		return;
-	t->hurry_at_ms = t->full_peek_at_ms;
-	t->full_peek_at_ms = now_ms;
+	t->hurry_at_ms = t->look_back_at_ms;
+	t->look_back_at_ms = now_ms;
 }
 
 static void take_claimed(struct turns *t)
 {
 	struct store_turn *turn = &t->turn;
-	bool has_more = turn->claimed && (turn->due >= turn->claim_limit ||
-					  turn->due > turn->claimed->count ||
-					  turn->claimed->count >= BUSY_CLAIM);
+	bool has_more = turn->found_late ||
+			(turn->claimed && (turn->due >= turn->claim_limit ||
+					   turn->due > turn->claimed->count ||
+					   turn->claimed->count >= BUSY_CLAIM));
 
-	if (turn->full_read) {
+	bool has_looked_back = take_look_back(t);
+
+	if (turn->full_read)
 		t->full_read = false;
-		put_off_full_reads(t);
-	}
+	t->may_have_missed = true;
+	t->look_rests_until_ms = 0;
 	if (turn->claimed) {
 		t->counts->claimed += (uint64_t)turn->claimed->count;
 		histogram_add(&t->counts->batch_rows, turn->claimed->count);
@@ -194,11 +226,11 @@ static void take_claimed(struct turns *t)
 		t->pauses = 0;
 	}
 	t->is_trickle = turn->claimed && turn->claimed->count <= TRICKLE_ROWS;
-	if (!turn->claimed && t->was_rung && !turn->full_read)
+	if (!turn->claimed && t->was_rung && !has_looked_back)
 		look_for_what_rang(t);
 	/* Rung for nothing: rows for later, or another relay was faster. Writers shall
 	   not pay for a NOTIFY each time, so stay off the bell for a moment. */
-	if (!turn->claimed && t->was_rung && !turn->keeps_bell)
+	if (!turn->claimed && t->was_rung && !turn->keeps_bell && !has_more)
 		pause_shortly(t);
 	else if (turn->claimed && turn->keeps_bell && !has_more)
 		sleep_on(t);
@@ -298,13 +330,14 @@ static void take_peek(struct turns *t)
 	bool may_adopt = turn->dead_in_ms == 0 && turns_may_adopt(t);
 	bool adopts = may_adopt && !work_has_alone(t->work);
 	bool is_left = turn->named_left_ms == 0 || (turn->dead_in_ms >= 0 && !may_adopt);
+	bool has_looked_back = take_look_back(t);
 
 	t->looked_at_ms = now_ms;
-	if (turn->full_read)
-		put_off_full_reads(t);
+	if (turn->bell == STORE_BELL_WRITERS)
+		t->may_have_missed = true;
 	if (may_adopt)
 		t->adopt_at_ms = 0;
-	if (adopts || turn->next_due_ms == 0) {
+	if (adopts || turn->next_due_ms == 0 || turn->found_late) {
 		t->appetite = APPETITE_AWAKE;
 		return;
 	}
@@ -327,9 +360,8 @@ static void take_peek(struct turns *t)
 		until_ms = clock_min(until_ms, now_ms + turns_watch_ms(t));
 	if (turn->dead_in_ms > 0)
 		until_ms = clock_min(until_ms, now_ms + turn->dead_in_ms);
-	/* It may have passed by what was committed late, and nobody rings twice. */
-	if (!turn->full_read)
-		until_ms = clock_min(until_ms, t->full_peek_at_ms);
+	if (!has_looked_back)
+		until_ms = clock_min(until_ms, turns_look_back_ms(t));
 	fall_asleep(t, until_ms, turn->bell != STORE_BELL_NONE);
 }
 

@@ -134,6 +134,11 @@ static void plan_probe(struct turns *t)
 	turn->probe_attempts = t->settings.policy.max_attempts - 1;
 }
 
+int64_t turns_look_back_ms(const struct turns *t)
+{
+	return clock_max(t->look_back_at_ms, t->look_rests_until_ms);
+}
+
 static void plan_claim(struct turns *t, int64_t now_ms)
 {
 	struct store_turn *turn = &t->turn;
@@ -157,15 +162,18 @@ static void plan_claim(struct turns *t, int64_t now_ms)
 		turn->claim_limit = t->batch_size.rows;
 		if (t->is_stalled && turn->claim_limit > STALL_CLAIM)
 			turn->claim_limit = STALL_CLAIM;
-		turn->full_read = t->full_read || now_ms >= t->full_read_at_ms;
 		turn->keeps_bell =
 			t->was_rung && t->is_trickle && store_has_bell(t->store);
+		turn->full_read = t->full_read;
+		turn->look_back = !turn->full_read && !turn->keeps_bell &&
+				  now_ms >= t->claims_look_at_ms;
 	} else if (t->appetite == APPETITE_DROWSY &&
 		   !(t->settings.until_empty && t->work->count)) {
 		turn->peek = true;
 		turn->with_named = turns_has_watched(t);
 		/* What ends the run must not have passed by what was committed late. */
-		turn->full_read = now_ms >= t->full_peek_at_ms || t->settings.until_empty;
+		turn->full_read = t->settings.until_empty;
+		turn->look_back = !turn->full_read && now_ms >= turns_look_back_ms(t);
 		if (t->asks_parked)
 			turn->around_count = 0;
 		turn->sleep = t->settings.wants_bell;

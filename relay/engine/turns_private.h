@@ -33,6 +33,9 @@ void turns_give_up_batch(struct batch *b);
  */
 void turns_lose_claim(struct turns *t, struct batch *b);
 
+/* When to look back, with a peek. */
+int64_t turns_look_back_ms(const struct turns *t);
+
 /* How often to look, while another relay's claim names a row. */
 int64_t turns_watch_ms(const struct turns *t);
 

@@ -425,4 +425,28 @@ enum { SQL_HISTORY_NONE = 0, SQL_HISTORY_TRIED = 1, SQL_HISTORY_ALONE = 2 };
 #define SQL_PEEK        SQL_PEEK_("")
 #define SQL_PEEK_AROUND SQL_PEEK_(SQL_AROUND("$7", "$8"))
 
+/*
+ * The first row that nobody claimed before the low-water mark, or of a piece of what is there (see
+ * look_back.h): its next_retry and id, NULL when there is none, and how long it took, in microseconds.
+ * TIMES goes from a place to a moment, IDS through rows of one next_retry. A comparison of rows would
+ * do for both, but where it ends within one next_retry the scan reads on to the next (PostgreSQL 15: of
+ * 300,000 rows all entries for each piece).
+ *
+ * $1 next_retry, $2 id, from there; TIMES: $3 before that next_retry; IDS: $3 before that id;
+ * $4 claim_id; AROUND as for SQL_CLAIM_.
+ */
+#define SQL_LOOK_BACK_(PLACES, AROUND)                                             \
+	"SELECT first.next_retry, first.id, " SQL_TOOK_US " FROM (SELECT) AS one"  \
+	" LEFT JOIN (SELECT next_retry, id FROM message_log"                       \
+	" WHERE status = 'sending' AND next_retry <= statement_timestamp()" PLACES \
+	" AND id NOT IN (SELECT unnest(message_ids) FROM message_log_claim"        \
+	" WHERE claim_id >= $4)" AROUND                                            \
+	" ORDER BY next_retry, id LIMIT 1) AS first ON true"
+#define SQL_TIMES                  " AND (next_retry, id) >= ($1, $2) AND next_retry < $3"
+#define SQL_IDS                    " AND next_retry = $1 AND id >= $2 AND id < $3"
+#define SQL_LOOK_BACK_TIMES        SQL_LOOK_BACK_(SQL_TIMES, "")
+#define SQL_LOOK_BACK_TIMES_AROUND SQL_LOOK_BACK_(SQL_TIMES, SQL_AROUND("$5", "$6"))
+#define SQL_LOOK_BACK_IDS          SQL_LOOK_BACK_(SQL_IDS, "")
+#define SQL_LOOK_BACK_IDS_AROUND   SQL_LOOK_BACK_(SQL_IDS, SQL_AROUND("$5", "$6"))
+
 #endif

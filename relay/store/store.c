@@ -16,6 +16,7 @@ struct store *store_new(const struct store_settings *settings)
 
 	s->settings = *settings;
 	s->fetch_bytes = settings->max_message_bytes;
+	look_back_init(&s->look_back);
 	s->search_path = session_search_path(settings->schema);
 	for (int form = 0; form < SETTLE_FORMS; form++) {
 		for (int tells = 0; tells < 2; tells++)

@@ -72,10 +72,13 @@ struct store_turn {
 	bool probe_newest;  /* the one that is due last, not first */
 	int probe_attempts; /* rows with fewer charged attempts than this come first */
 	bool with_named;    /* adopt and peek: also claims that name a row */
-	/* Claim and peek from the very beginning, not the low-water mark. A due row that a peek
-	   finds before the mark moves it back. */
+	/* Claim and peek from the very beginning, not the low-water mark: see SQL_CLAIM. */
 	bool full_read;
-	const struct destination *around; /* claim and peek leave their rows out */
+	/* Look for due rows before the mark, or at a piece of what is there: see look_back.h. The
+	   first of them moves the mark back. */
+	bool look_back;
+	const struct destination
+		*around; /* claim, peek and look_back leave their rows out */
 	int around_count;
 	bool wake;       /* give the bell back; a claim does so, too */
 	bool keeps_bell; /* but not this one: writers go on ringing */
@@ -88,8 +91,11 @@ struct store_turn {
 	bool named;
 	/* By claim, probe or adopt, and the caller's now; NULL: nothing. */
 	struct batch *claimed;
-	int due;             /* rows that the claim found, at most claim_limit */
-	int64_t read_us;     /* of claim and peek: how long the database read */
+	int due;         /* rows that the claim found, at most claim_limit */
+	int64_t read_us; /* how long full_read or look_back took the database */
+	/* Of full_read and look_back: the beginning was reached, and nothing is before the mark. */
+	bool has_reached_beginning;
+	bool found_late;     /* of look_back */
 	int64_t next_due_ms; /* of peek: from now; -1: nothing is scheduled */
 	/* Of peek: in how many ms to adopt a dead relay's claim, or to begin with it; -1: there is
 	   none. */

@@ -6,7 +6,7 @@
 #include "store/sql.h"
 
 /* A row is due from the beginning of its transaction on and seen after its end. Rows of
-   transactions up to this long are seen at once, others by the next full read. */
+   transactions up to this long are seen at once, others by looking back. */
 #define LATE_COMMIT_US 10000000
 
 /* The same while rows come one after the other: each claim and peek walks what was claimed in that
@@ -149,26 +149,41 @@ static struct batch *take_batch(struct store *s, int64_t claim_id, int64_t now)
 	return b;
 }
 
-static void set_due_from(struct store *s, int64_t next_retry, int64_t id)
+static struct due_place take_place(const struct pg_result *r, int column)
 {
-	s->due_from = next_retry;
-	s->due_from_id = id;
+	return (struct due_place){pg_int(r, 0, column), pg_int(r, 0, column + 1)};
+}
+
+/* All that is due a while before that moment. */
+static struct due_place before(int64_t moment, int64_t us)
+{
+	return (struct due_place){moment - us, INT64_MIN};
+}
+
+static void read_all(struct store *s, struct store_turn *t, int64_t took_us)
+{
+	look_back_restart(&s->look_back);
+	t->read_us = took_us;
+	t->has_reached_beginning = true;
 }
 
 /* The next claim begins where this one ended, and at the latest where this one saw all there was. */
 static void take_claim(struct store *s, struct store_turn *t)
 {
 	const struct pg_result *r = pg_result(s->pg, s->at.claim);
+	struct due_place latest = before(pg_int(r, 0, 6), LATE_CLAIM_US);
 	bool took_all;
 
-	t->read_us = pg_int(r, 0, 7);
+	if (t->full_read)
+		read_all(s, t, pg_int(r, 0, 7));
 	if (pg_is_null(r, 0, 0))
 		return;
 	t->due = (int)pg_int(r, 0, 2);
 	took_all = t->due < t->claim_limit && t->due == pg_int(r, 0, 1);
-	set_due_from(s, pg_int(r, 0, 3), pg_int(r, 0, 4));
-	if (took_all || s->due_from > pg_int(r, 0, 6) - LATE_CLAIM_US)
-		set_due_from(s, pg_int(r, 0, 6) - LATE_CLAIM_US, INT64_MIN);
+	s->due_from = take_place(r, 3);
+	if (took_all || due_place_is_before(latest, s->due_from))
+		s->due_from = latest;
+	look_back_claimed(&s->look_back, s->due_from, pg_int(r, 0, 4), pg_int(r, 0, 1));
 	s->claims_from = pg_int(r, 0, pg_is_null(r, 0, 5) ? 0 : 5);
 	t->claimed = take_batch(s, pg_int(r, 0, 0), pg_int(r, 0, 6));
 }
@@ -206,18 +221,38 @@ static void take_renewed(struct store *s, struct store_turn *t)
 }
 
 /* Nothing that the peek saw is due: it is claimed, or left alone. */
-static void raise_due_from(struct store *s, int64_t seen)
+static void raise_due_from(struct store *s, struct due_place to)
 {
-	if (seen - LATE_COMMIT_US > s->due_from)
-		set_due_from(s, seen - LATE_COMMIT_US, INT64_MIN);
+	if (due_place_is_before(s->due_from, to))
+		s->due_from = to;
 }
 
 /* The next claim shall find this row, committed late, without reading from the beginning. */
-static void lower_due_from(struct store *s, int64_t next_retry, int64_t id)
+static void lower_due_from(struct store *s, struct due_place to)
 {
-	if (next_retry < s->due_from ||
-	    (next_retry == s->due_from && id < s->due_from_id))
-		set_due_from(s, next_retry, id);
+	if (due_place_is_before(to, s->due_from))
+		s->due_from = to;
+}
+
+static void looked_back(struct store *s, struct store_turn *t, bool found,
+			int64_t took_us)
+{
+	t->found_late = found;
+	t->read_us = took_us;
+	t->has_reached_beginning = look_back_took(&s->look_back, s->look_from,
+						  s->look_until, found, took_us);
+}
+
+static void take_look_back(struct store *s, struct store_turn *t)
+{
+	const struct pg_result *r = pg_result(s->pg, s->at.look_back);
+	/* What was looked at may go on a little behind the mark. */
+	bool found = !pg_is_null(r, 0, 0) &&
+		     due_place_is_before(take_place(r, 0), s->look_until);
+
+	looked_back(s, t, found, pg_int(r, 0, 2));
+	if (found)
+		lower_due_from(s, take_place(r, 0));
 }
 
 static void take_sleep(struct store *s, struct store_turn *t)
@@ -233,11 +268,18 @@ static void take_sleep(struct store *s, struct store_turn *t)
 		t->bell = STORE_BELL_TAKEN;
 	}
 	t->next_due_ms = pg_is_null(peek, 0, 0) ? -1 : pg_int(peek, 0, 0);
+	if (t->full_read) {
+		read_all(s, t, pg_int(peek, 0, 6));
+	} else if (t->look_back && s->at.look_back < 0) {
+		bool found = t->next_due_ms == 0 &&
+			     due_place_is_before(take_place(peek, 4), s->look_until);
+
+		looked_back(s, t, found, pg_int(peek, 0, 6));
+	}
 	if (t->next_due_ms == 0)
-		lower_due_from(s, pg_int(peek, 0, 4), pg_int(peek, 0, 5));
+		lower_due_from(s, take_place(peek, 4));
 	else
-		raise_due_from(s, pg_int(peek, 0, 2));
-	t->read_us = pg_int(peek, 0, 6);
+		raise_due_from(s, before(pg_int(peek, 0, 2), LATE_COMMIT_US));
 	t->dead_in_ms = pg_is_null(peek, 0, 1) ? -1 : pg_int(peek, 0, 1);
 	t->named_left_ms = pg_is_null(peek, 0, 3) ? -1 : pg_int(peek, 0, 3);
 }
@@ -264,4 +306,6 @@ void store_answers_take(struct store *s, struct store_turn *t)
 		take_probe(s, t);
 	if (t->peek)
 		take_sleep(s, t);
+	if (s->at.look_back >= 0)
+		take_look_back(s, t);
 }

@@ -196,8 +196,7 @@ int store_open(struct store *s, struct batch *const *batches, int count,
 		store_close(s);
 		return -1;
 	}
-	s->due_from = PG_TIMESTAMP_MIN;
-	s->due_from_id = INT64_MIN;
+	s->due_from = DUE_BEGINNING;
 	s->claims_from = INT64_MIN;
 	return 0;
 }

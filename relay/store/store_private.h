@@ -1,6 +1,7 @@
 #ifndef STORE_STORE_PRIVATE_H
 #define STORE_STORE_PRIVATE_H
 
+#include "store/look_back.h"
 #include "store/pg.h"
 #include "store/settle.h"
 #include "store/store.h"
@@ -38,9 +39,10 @@ struct store {
 	int64_t fetch_more_at_ms;
 
 	/* Low-water marks; see SQL_CLAIM. */
-	int64_t due_from;
-	int64_t due_from_id;
+	struct due_place due_from;
 	int64_t claims_from;
+	struct look_back look_back;             /* before due_from */
+	struct due_place look_from, look_until; /* the piece under way */
 
 	struct store_turn *turn; /* under way */
 	int64_t turn_began_ms;
@@ -49,7 +51,7 @@ struct store {
 	/* Where the answers of the turn stand; -1: not asked for, or among `sent`. */
 	struct {
 		int sent, settle[STORE_SETTLE_MAX], name, renew, adopt, claim, probe,
-			fetch, bell, peek;
+			fetch, bell, peek, look_back;
 	} at;
 };
 

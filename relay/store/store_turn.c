@@ -113,10 +113,15 @@ static void add_around(struct store *s, const struct store_turn *t)
 	pg_params_array_end(p);
 }
 
-static void add_due_from(struct store *s, const struct store_turn *t)
+static void add_place(struct store *s, struct due_place place)
 {
-	pg_params_timestamptz(&s->params, t->full_read ? PG_TIMESTAMP_MIN : s->due_from);
-	pg_params_int8(&s->params, t->full_read ? INT64_MIN : s->due_from_id);
+	pg_params_timestamptz(&s->params, place.next_retry);
+	pg_params_int8(&s->params, place.id);
+}
+
+static void add_due_from(struct store *s, bool from_beginning)
+{
+	add_place(s, from_beginning ? DUE_BEGINNING : s->due_from);
 }
 
 int64_t store_fetch_less(struct store *s)
@@ -151,7 +156,7 @@ static int add_claim(struct store *s, const struct store_turn *t)
 	store_add_owner(s);
 	pg_params_int8(p, t->claim_limit);
 	pg_params_int8(p, claim_bytes(s));
-	add_due_from(s, t);
+	add_due_from(s, t->full_read);
 	pg_params_int8(p, s->claims_from);
 	pg_params_int8(p, s->fetch_bytes);
 	add_around(s, t);
@@ -243,6 +248,57 @@ static void add_end_alone(struct store *s)
 	pg_sync(s->pg);
 }
 
+/* A peek from the beginning is a look back as well. */
+static bool peeks_back(const struct store *s, const struct store_turn *t)
+{
+	return t->peek && t->look_back && s->look_back.is_whole;
+}
+
+static void add_peek(struct store *s, const struct store_turn *t)
+{
+	struct pg_params *p = &s->params;
+
+	add_begin_alone(s);
+	pg_params_clear(p);
+	pg_params_int4(p, s->relay_id);
+	pg_params_int4(p, s->lock_key);
+	pg_params_bool(p, t->with_named);
+	add_due_from(s, t->full_read || peeks_back(s, t));
+	pg_params_int8(p, s->claims_from);
+	add_around(s, t);
+	s->at.peek = pg_add(s->pg, t->around_count ? SQL_PEEK_AROUND : SQL_PEEK, p);
+	add_end_alone(s);
+}
+
+static const char *look_back_sql(const struct store_turn *t, bool of_ids)
+{
+	static const char *const sql[2][2] = {
+		{SQL_LOOK_BACK_TIMES, SQL_LOOK_BACK_TIMES_AROUND},
+		{SQL_LOOK_BACK_IDS, SQL_LOOK_BACK_IDS_AROUND},
+	};
+
+	return sql[of_ids][t->around_count > 0];
+}
+
+static void add_look_back(struct store *s, const struct store_turn *t)
+{
+	struct pg_params *p = &s->params;
+	const struct due_place *until = &s->look_until;
+	bool of_ids = s->look_from.next_retry == until->next_retry;
+
+	add_begin_alone(s);
+	pg_params_clear(p);
+	add_place(s, s->look_from);
+	if (of_ids)
+		pg_params_int8(p, until->id);
+	else
+		pg_params_timestamptz(p, until->next_retry + (until->id > INT64_MIN));
+	pg_params_int8(p, s->claims_from);
+	add_around(s, t);
+	s->at.look_back = pg_add(s->pg, look_back_sql(t, of_ids), p);
+	add_end_alone(s);
+}
+
 static void add_reads(struct store *s, const struct store_turn *t)
 {
 	if (claims(t)) {
@@ -256,25 +312,20 @@ static void add_reads(struct store *s, const struct store_turn *t)
 		s->at.bell = pg_add(s->pg, SQL_BELL_TAKE, NULL);
 		pg_sync(s->pg);
 	}
-	if (t->peek) {
-		add_begin_alone(s);
-		pg_params_clear(&s->params);
-		pg_params_int4(&s->params, s->relay_id);
-		pg_params_int4(&s->params, s->lock_key);
-		pg_params_bool(&s->params, t->with_named);
-		add_due_from(s, t);
-		pg_params_int8(&s->params, s->claims_from);
-		add_around(s, t);
-		s->at.peek = pg_add(s->pg, t->around_count ? SQL_PEEK_AROUND : SQL_PEEK,
-				    &s->params);
-		add_end_alone(s);
-	}
+	if (t->look_back)
+		look_back_piece(&s->look_back, s->due_from, &s->look_from,
+				&s->look_until);
+	if (t->peek)
+		add_peek(s, t);
+	if (t->look_back && !peeks_back(s, t))
+		add_look_back(s, t);
 }
 
 void store_turn_begin(struct store *s, struct store_turn *t)
 {
 	assert(!s->turn && !!t->adopt + !!t->claim_limit + !!t->probe <= 1);
 	assert(!t->sleep || t->peek);
+	assert(!t->look_back || (!t->full_read && (t->peek || t->claim_limit)));
 	assert(writes(t) || t->peek || (t->wake && s->has_bell));
 	memset(&s->at, -1, sizeof(s->at));
 	s->turn = t;

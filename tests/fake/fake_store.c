@@ -615,6 +615,16 @@ static void peek(struct store *s, const struct store_turn *t)
 	a->named_left_ms = named_left_ms(s);
 }
 
+static void look_back(struct store_turn *a)
+{
+	a->found_late = db->finds_late_next;
+	db->finds_late_next = false;
+	if (a->found_late || ++db->pieces < db->look_back_pieces)
+		return;
+	db->pieces = 0;
+	a->has_reached_beginning = true;
+}
+
 static void execute(struct store *s, const struct store_turn *t)
 {
 	struct store_turn *a = &s->answer;
@@ -633,6 +643,9 @@ static void execute(struct store *s, const struct store_turn *t)
 		claim_probe(s, t);
 	if (t->peek)
 		peek(s, t);
+	if (t->look_back)
+		look_back(a);
+	a->has_reached_beginning = a->has_reached_beginning || t->full_read;
 }
 
 /* --- a turn, here --- */
@@ -644,6 +657,8 @@ static void must_make_sense(const struct store *s, const struct store_turn *t)
 	fake_assert_msg(t->adopt + !!t->claim_limit + !!t->probe <= 1,
 			"more than one claim in a turn");
 	fake_assert_msg(!t->sleep || t->peek, "asleep without a look");
+	fake_assert_msg(!t->look_back || !t->full_read, "looks back twice");
+	fake_assert_msg(!t->look_back || t->peek || t->claim_limit, "only looks back");
 	fake_assert_msg(t->settle_count || t->name || t->renew || t->adopt ||
 				t->claim_limit || t->probe || t->peek ||
 				(t->wake && s->has_bell),
@@ -727,7 +742,9 @@ static void take_answers(struct store *s, struct store_turn *t)
 	t->named = s->answer.named;
 	t->due = s->answer.due;
 	t->next_due_ms = s->answer.next_due_ms;
-	t->read_us = db->read_us;
+	t->read_us = t->full_read || t->look_back ? db->read_us : 0;
+	t->found_late = s->answer.found_late;
+	t->has_reached_beginning = s->answer.has_reached_beginning;
 	t->dead_in_ms = s->answer.dead_in_ms;
 	t->named_left_ms = s->answer.named_left_ms;
 	t->bell = s->answer.bell;

@@ -60,9 +60,11 @@ struct fake_database {
 	int32_t last_relay_id;
 
 	/* Behaviour; the test sets it at any time. */
-	int64_t answer_ms; /* how long a turn takes */
-	int64_t read_us;   /* how long a claim or peek of it reads */
-	int fail_opens;    /* this many more; -1: all */
+	int64_t answer_ms;    /* how long a turn takes */
+	int64_t read_us;      /* how long it reads from the beginning, or looks back */
+	int look_back_pieces; /* it reaches the beginning each so many times; 0: always */
+	bool finds_late_next; /* when it looks back */
+	int fail_opens;       /* this many more; -1: all */
 	enum error_kind open_error;
 	int64_t open_takes_ms;
 	enum fake_loss loses_next_turn;
@@ -78,6 +80,7 @@ struct fake_database {
 	int open_timeout_ms; /* as given to the last store_open() */
 	int fetches_less;    /* calls of store_fetch_less() */
 	bool is_rung;
+	int pieces; /* of the look back under way */
 };
 
 extern struct fake_database fake_database;

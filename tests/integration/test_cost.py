@@ -11,7 +11,7 @@ import subprocess
 
 import pytest
 
-from harness import merge, quick_config
+from harness import merge, quick_config, wait_until
 from harness.program import RELEASE
 
 ROWS = 4000
@@ -318,3 +318,32 @@ def test_a_claim_does_not_walk_what_a_pinned_horizon_keeps(
     assert len(walked) > 50
     # But for once a second: that reads from the beginning.
     assert statistics.median(walked[-50:]) < 100, walked
+
+
+def test_while_the_horizon_is_pinned_a_late_commit_is_looked_for_in_pieces(
+        servers, database, broker, make_relay):
+    queue = broker.queue()
+    relay = make_relay(merge(quick_config(database.url, broker.url),
+                             {"relay": {"name": database.name, "lease": "30s"}}), RELEASE)
+    with database.connect() as reader, database.connect() as late:
+        reader.set_session(isolation_level="REPEATABLE READ")
+        reader.cursor().execute("SELECT count(*) FROM message_log")
+        late.cursor().execute("SELECT message_log_send('', %s, 'late')", [queue])
+        relay.start()
+        # Of one next_retry, and of many.
+        database.insert_many(20000, "", queue)
+        for _ in range(20):
+            database.insert_many(1000, "", queue)
+        database.wait_for_statuses(sent=40000)
+        log = ServerLog(servers, database)
+        relay.stop()
+        relay.start()
+        database.insert_many(1, "", queue)
+        # The first look takes all at once, and more than 2 ms; where the many are is found out.
+        wait_until(lambda: any("AND next_retry = $1" in statement for statement in log.statements),
+                   what="looks at pieces of one next_retry")
+        assert any("(next_retry, id) >= ($1, $2)" in statement for statement in log.statements)
+        late.commit()
+        database.wait_for_statuses(sent=40002)
+    relay.stop()
+    assert broker.count(queue) == 40002

@@ -8,6 +8,7 @@
 #include "fake/fake_batch.h"
 #include "fake/fake_claim.h"
 #include "simulation/scheduler.h"
+#include "store/look_back.h"
 #include "store/store.h"
 
 #define CLAIMS_MAX   64
@@ -56,21 +57,21 @@ struct settlement {
 struct request {
 	struct settlement settle[STORE_SETTLE_MAX + 1];
 	int settle_count; /* with the naming one */
-	bool names, renew, adopt, with_named, full_read, peek, sleep, release;
+	bool names, renew, adopt, with_named, peek, look_back, sleep, release;
 	bool goes_around, probes, probe_newest; /* the shared destination */
 	int64_t probe_attempts;
 	int claim_limit;
 	uint32_t turn;
-	int64_t due_from_ms, due_from_id, claims_from;
+	struct due_place due_from, look_from, look_until; /* milliseconds do */
+	int64_t claims_from;
 };
 
 struct answer {
 	bool settled[STORE_SETTLE_MAX + 1];
 	int64_t claim_id, publishing_id, claims_from;
-	int64_t last_due_ms, last_due_id;   /* of what was claimed */
-	int64_t first_due_ms, first_due_id; /* of what was looked at */
+	struct due_place last_claimed, first_due, first_late;
 	int due;
-	bool took_all;
+	bool took_all, found_late;
 	struct db_row rows[BATCH_MAX];
 	int count;
 	int64_t renewed[CLAIMS_MAX];
@@ -103,7 +104,9 @@ struct store {
 	int32_t former_ids[FORMER_MAX];
 	int former_count;
 	uint32_t turn_number;
-	int64_t due_from_ms, due_from_id, claims_from;
+	struct due_place due_from;
+	struct look_back look_back;
+	int64_t claims_from;
 	struct store_turn *turn;
 	int64_t began_ms;
 	struct answer answer;
@@ -221,10 +224,14 @@ static bool is_due(const struct db_row *row)
 	return is_visible(row) && row->next_retry_ms <= clock_ms();
 }
 
-static bool is_before(const struct db_row *row, int64_t next_retry_ms, int64_t id)
+static struct due_place place_of(const struct db_row *row)
 {
-	return row->next_retry_ms < next_retry_ms ||
-	       (row->next_retry_ms == next_retry_ms && row->id < id);
+	return (struct due_place){row->next_retry_ms, row->id};
+}
+
+static bool is_before(const struct db_row *row, struct due_place place)
+{
+	return due_place_is_before(place_of(row), place);
 }
 
 /* --- sessions --- */
@@ -583,12 +590,11 @@ static const struct db_row *next_due(const struct request *r, const struct claim
 		bool is_taken = false;
 
 		if (!is_due(row) || is_claimed(row->id, r->claims_from) ||
-		    is_left_out(row, r) || is_before(row, r->due_from_ms, r->due_from_id))
+		    is_left_out(row, r) || is_before(row, r->due_from))
 			continue;
 		for (int k = 0; k < mine->count; k++)
 			is_taken = is_taken || mine->ids[k] == row->id;
-		if (!is_taken &&
-		    (!first || is_before(row, first->next_retry_ms, first->id)))
+		if (!is_taken && (!first || is_before(row, place_of(first))))
 			first = row;
 	}
 	return first;
@@ -604,7 +610,7 @@ static bool is_better_probe(const struct db_row *row, const struct db_row *than,
 		return true;
 	spares = row->tries < r->probe_attempts;
 	than_spares = than->tries < r->probe_attempts;
-	is_older = is_before(row, than->next_retry_ms, than->id);
+	is_older = is_before(row, place_of(than));
 	return spares != than_spares ? spares : is_older != r->probe_newest;
 }
 
@@ -653,9 +659,7 @@ static void claim(struct backend *b)
 	if (sim_chance(4)) /* relay.batch_bytes */
 		mine.count = 1 + (int)sim_random(mine.count);
 	a->took_all = a->due < r->claim_limit && mine.count == a->due;
-	row = database_row(mine.ids[mine.count - 1]);
-	a->last_due_ms = row->next_retry_ms;
-	a->last_due_id = row->id;
+	a->last_claimed = place_of(database_row(mine.ids[mine.count - 1]));
 	mine.claim_id = a->claim_id = a->claims_from = ++last_claim_id;
 	for (int i = 0; i < claim_count; i++) {
 		if (claims[i].claim_id >= r->claims_from)
@@ -733,20 +737,35 @@ static void peek(struct backend *b)
 		int64_t in_ms = row->next_retry_ms - clock_ms();
 
 		if (!is_visible(row) || is_claimed(row->id, 0) || is_left_out(row, r) ||
-		    is_before(row, r->due_from_ms, r->due_from_id))
+		    is_before(row, r->due_from))
 			continue;
 		in_ms = in_ms < 0 ? 0 : in_ms;
 		if (a->next_due_ms < 0 || in_ms < a->next_due_ms)
 			a->next_due_ms = in_ms;
-		if (!first || is_before(row, first->next_retry_ms, first->id))
+		if (!first || is_before(row, place_of(first)))
 			first = row;
 	}
-	if (first) {
-		a->first_due_ms = first->next_retry_ms;
-		a->first_due_id = first->id;
-	}
+	if (first)
+		a->first_due = place_of(first);
 	a->dead_in_ms = dead_in_ms(b->relay_id, r->with_named);
 	a->named_left_ms = named_left_ms(b->relay_id);
+}
+
+static void look_back(struct backend *b)
+{
+	const struct request *r = &b->request;
+	struct answer *a = &b->answer;
+
+	for (int i = 0; i < ROWS_MAX; i++) {
+		const struct db_row *row = &database_rows[i];
+
+		if (!is_due(row) || is_claimed(row->id, 0) || is_left_out(row, r) ||
+		    is_before(row, r->look_from) || !is_before(row, r->look_until) ||
+		    (a->found_late && !is_before(row, a->first_late)))
+			continue;
+		a->found_late = true;
+		a->first_late = place_of(row);
+	}
 }
 
 /* --- a session's work --- */
@@ -855,6 +874,8 @@ static void run_stage(struct backend *b)
 		b->answer.bell = STORE_BELL_TAKEN;
 	if (stage == PEEK && r->peek)
 		peek(b);
+	if (stage == PEEK && r->look_back)
+		look_back(b);
 	if (stage == ANSWER)
 		give_answer(b);
 	b->stage++;
@@ -1071,6 +1092,7 @@ struct store *store_new(const struct store_settings *settings)
 	struct store *s = xcalloc(1, sizeof(*s));
 
 	s->settings = *settings;
+	look_back_init(&s->look_back);
 	for (int i = 0; i < STORES_MAX; i++) {
 		if (!stores[i]) {
 			stores[i] = s;
@@ -1281,7 +1303,8 @@ int store_open(struct store *s, struct batch *const *batches, int count,
 		return -1;
 	}
 	s->is_open = true;
-	s->due_from_ms = s->due_from_id = s->claims_from = INT64_MIN;
+	s->due_from = DUE_BEGINNING;
+	s->claims_from = INT64_MIN;
 	return 0;
 }
 
@@ -1367,13 +1390,14 @@ static void fill_request(struct store *s, struct request *r, struct store_turn *
 			      .claim_limit = t->claim_limit,
 			      .release = s->has_bell && releases_bell(t),
 			      .turn = s->turn_number,
-			      .due_from_ms = t->full_read ? INT64_MIN : s->due_from_ms,
-			      .due_from_id = t->full_read ? INT64_MIN : s->due_from_id,
+			      .look_back = t->look_back,
+			      .due_from = t->full_read ? DUE_BEGINNING : s->due_from,
 			      .claims_from = s->claims_from,
 			      .goes_around = t->around_count > 0,
 			      .probes = t->probe != NULL,
 			      .probe_newest = t->probe_newest,
 			      .probe_attempts = t->probe_attempts};
+	look_back_piece(&s->look_back, s->due_from, &r->look_from, &r->look_until);
 	for (int i = 0; i < t->settle_count; i++)
 		add_settlement(r, t->settle[i], false, 0);
 	r->names = t->name != NULL;
@@ -1483,29 +1507,41 @@ static struct batch *make_batch(const struct store *s, bool is_adopted)
 	return b;
 }
 
-static void set_due_from(struct store *s, int64_t next_retry_ms, int64_t id)
-{
-	s->due_from_ms = next_retry_ms;
-	s->due_from_id = id;
-}
-
 static void take_marks(struct store *s, const struct store_turn *t)
 {
 	const struct answer *a = &s->answer;
-	int64_t seen_ms = a->peeked_ms - LATE_MS;
+	struct due_place seen = {a->peeked_ms - LATE_MS, INT64_MIN};
+	struct due_place latest = {a->claimed_ms - LATE_CLAIM_MS, INT64_MIN};
 
 	if (t->claim_limit && a->claim_id) {
-		set_due_from(s, a->last_due_ms, a->last_due_id);
-		if (a->took_all || s->due_from_ms > a->claimed_ms - LATE_CLAIM_MS)
-			set_due_from(s, a->claimed_ms - LATE_CLAIM_MS, INT64_MIN);
+		s->due_from = a->last_claimed;
+		if (a->took_all || due_place_is_before(latest, s->due_from))
+			s->due_from = latest;
 		s->claims_from = a->claims_from;
+		/* Two claims or three, and there is a bookmark. */
+		look_back_claimed(&s->look_back, s->due_from, a->last_claimed.id, 2000);
 	}
 	if (t->peek && a->next_due_ms == 0 &&
-	    (a->first_due_ms < s->due_from_ms ||
-	     (a->first_due_ms == s->due_from_ms && a->first_due_id < s->due_from_id)))
-		set_due_from(s, a->first_due_ms, a->first_due_id);
-	if (t->peek && a->next_due_ms != 0 && seen_ms > s->due_from_ms)
-		set_due_from(s, seen_ms, INT64_MIN);
+	    due_place_is_before(a->first_due, s->due_from))
+		s->due_from = a->first_due;
+	if (t->peek && a->next_due_ms != 0 && due_place_is_before(s->due_from, seen))
+		s->due_from = seen;
+	if (a->found_late && due_place_is_before(a->first_late, s->due_from))
+		s->due_from = a->first_late;
+}
+
+/* Dead index entries, or rows that are left alone, may be in the way. */
+static void look_back_takes(struct store *s, struct store_turn *t)
+{
+	const struct request *r = &s->backend->request;
+
+	t->read_us = sim_chance(3) ? sim_random(50000) : 0;
+	t->found_late = s->answer.found_late;
+	if (t->full_read)
+		look_back_restart(&s->look_back);
+	t->has_reached_beginning =
+		t->full_read || look_back_took(&s->look_back, r->look_from, r->look_until,
+					       t->found_late, t->read_us);
 }
 
 static void take_answers(struct store *s, struct store_turn *t)
@@ -1527,8 +1563,8 @@ static void take_answers(struct store *s, struct store_turn *t)
 	t->due = a->due;
 	t->bell = a->bell;
 	t->next_due_ms = a->next_due_ms;
-	/* Dead index entries, or rows that are left alone, may be in the way. */
-	t->read_us = t->full_read && sim_chance(3) ? sim_random(50000) : 0;
+	if (t->full_read || t->look_back)
+		look_back_takes(s, t);
 	t->dead_in_ms = a->dead_in_ms;
 	t->named_left_ms = a->named_left_ms;
 	s->has_bell = a->bell == STORE_BELL_TAKEN || (s->has_bell && !t->peek);

@@ -401,19 +401,19 @@ START_TEST(with_a_row_that_goes_alone_no_probe_is_due)
 }
 END_TEST
 
-START_TEST(reading_begins_at_the_low_water_mark_but_for_once_a_second)
+START_TEST(claims_begin_at_the_low_water_mark_and_look_back_once_a_second)
 {
 	skip_adopt();
 	claim_rows(1, BATCH);
 	ck_assert(db->last.full_read);
 	claim_rows(11, BATCH);
-	ck_assert(!db->last.full_read);
+	ck_assert(!db->last.full_read && !db->last.look_back);
 	decide_all(work.batches[0], FATE_SENT);
 	turn();
 	fake_clock_advance(1000);
 	decide_all(work.batches[0], FATE_SENT);
 	claim_rows(21, 1);
-	ck_assert(db->last.full_read);
+	ck_assert(db->last.look_back);
 }
 END_TEST
 
@@ -519,6 +519,21 @@ START_TEST(rows_that_come_one_by_one_are_claimed_without_giving_the_bell_back)
 	ck_assert_int_eq(work.count, 2);
 	ck_assert(store_has_bell(store) && t.has_bell);
 	ck_assert_int_eq(t.appetite, APPETITE_ASLEEP);
+}
+END_TEST
+
+/* A look follows in a moment, and the row shall not wait for it. */
+START_TEST(such_a_claim_does_not_look_back)
+{
+	trickle();
+	t.claims_look_at_ms = clock_ms();
+	fake_database_insert(2, 1, clock_ms());
+	turns_collect(&t);
+	ck_assert(turn());
+	ck_assert(db->last.keeps_bell && !db->last.look_back);
+	fake_clock_advance(t.sleep_until_ms - clock_ms());
+	ck_assert(turn());
+	ck_assert(db->last.peek && db->last.look_back);
 }
 END_TEST
 
@@ -2031,10 +2046,10 @@ START_TEST(a_claim_from_the_beginning_that_took_long_puts_off_the_look_too)
 	ck_assert(turn());
 	ck_assert(db->last.claim_limit && db->last.full_read);
 	ck_assert(turn());
-	ck_assert(db->last.peek && !db->last.full_read);
-	fake_clock_advance(t.full_peek_at_ms - clock_ms());
+	ck_assert(db->last.peek && !db->last.look_back);
+	fake_clock_advance(t.look_back_at_ms - clock_ms());
 	ck_assert(turn());
-	ck_assert(db->last.peek && db->last.full_read);
+	ck_assert(db->last.peek && db->last.look_back);
 }
 END_TEST
 
@@ -2058,12 +2073,12 @@ START_TEST(a_look_from_the_beginning_puts_off_that_of_the_claims)
 	turn_all();
 	fake_clock_advance(1000);
 	turn_all();
-	ck_assert(db->last.peek && db->last.full_read);
+	ck_assert(db->last.peek && db->last.look_back);
 	fake_database_insert(1, 1, clock_ms());
 	fake_database_ring();
 	turns_collect(&t);
 	ck_assert(turn());
-	ck_assert(db->last.claim_limit && !db->last.full_read);
+	ck_assert(db->last.claim_limit && !db->last.look_back);
 }
 END_TEST
 
@@ -2075,15 +2090,15 @@ START_TEST(a_look_from_the_beginning_that_took_long_is_not_repeated_soon)
 	db->read_us = 400000;
 	turn_all();
 	ck_assert_int_eq(t.appetite, APPETITE_ASLEEP);
-	ck_assert(db->last.peek && db->last.full_read);
+	ck_assert(db->last.peek && db->last.look_back);
 	for (int i = 0; i < 5; i++) {
 		fake_clock_advance(t.sleep_until_ms - clock_ms());
 		ck_assert(turn());
-		ck_assert(db->last.peek && !db->last.full_read);
+		ck_assert(db->last.peek && !db->last.look_back);
 	}
-	fake_clock_advance(t.full_peek_at_ms - clock_ms());
+	fake_clock_advance(t.look_back_at_ms - clock_ms());
 	ck_assert(turn());
-	ck_assert(db->last.peek && db->last.full_read);
+	ck_assert(db->last.peek && db->last.look_back);
 }
 END_TEST
 
@@ -2096,11 +2111,11 @@ static int ring_for_nothing(void)
 	turns_collect(&t);
 	ck_assert(turn());
 	ck_assert(db->last.claim_limit && !t.turn.claimed);
-	count = db->last.full_read;
+	count = db->last.look_back;
 	fake_clock_advance(t.sleep_until_ms - clock_ms());
 	ck_assert(turn());
 	ck_assert(db->last.peek);
-	return count + db->last.full_read;
+	return count + db->last.look_back;
 }
 
 /* Of a transaction that took so long that its rows lie before the low-water mark. Rows for later ring
@@ -2115,7 +2130,7 @@ START_TEST(a_ring_for_what_is_not_seen_is_followed_by_a_look_from_the_beginning_
 	db->read_us = 400000;
 	turn_all();
 	reads = ring_for_nothing();
-	ck_assert(db->last.full_read);
+	ck_assert(db->last.look_back);
 	for (int i = 0; i < 160; i++) {
 		reads += ring_for_nothing();
 		fake_clock_advance(100 - clock_ms() % 100);
@@ -2137,11 +2152,177 @@ START_TEST(after_a_look_from_the_mark_the_sleep_is_short_however_long_the_poll)
 	ck_assert_int_gt(t.sleep_until_ms, clock_ms() + 3000000);
 	ring_for_nothing();
 	ring_for_nothing();
-	ck_assert(db->last.peek && !db->last.full_read);
+	ck_assert(db->last.peek && !db->last.look_back);
 	ck_assert_int_le(t.sleep_until_ms, clock_ms() + 8000);
 	fake_clock_advance(t.sleep_until_ms - clock_ms());
 	ck_assert(turn());
-	ck_assert(db->last.peek && db->last.full_read);
+	ck_assert(db->last.peek && db->last.look_back);
+}
+END_TEST
+
+/* Asleep; from now on it takes so many pieces to look back, with 40 ms after each. */
+static void sleep_before_pieces(int count)
+{
+	skip_adopt();
+	turn_all();
+	t.adopt_at_ms = CLOCK_NEVER;
+	db->look_back_pieces = count;
+	db->read_us = 2000;
+}
+
+static void sleep_out(void)
+{
+	fake_clock_advance(t.sleep_until_ms - clock_ms());
+	turn();
+}
+
+static void sleep_out_and_look_back(void)
+{
+	sleep_out();
+	ck_assert(db->last.peek && db->last.look_back);
+}
+
+/* Returns how many pieces it looks at before it sleeps for longer. */
+static int look_on(void)
+{
+	int looks = 0;
+
+	while (t.sleep_until_ms - clock_ms() < 1000 && looks < 10) {
+		sleep_out();
+		looks += db->last.look_back;
+	}
+	return looks;
+}
+
+START_TEST(a_look_back_in_pieces_goes_on_until_the_beginning_and_then_it_sleeps)
+{
+	sleep_before_pieces(3);
+	for (int i = 0; i < 2; i++) {
+		sleep_out_and_look_back();
+		ck_assert_int_eq(t.appetite, APPETITE_ASLEEP);
+		ck_assert_int_eq(t.sleep_until_ms, clock_ms() + 40);
+	}
+	sleep_out_and_look_back();
+	ck_assert_int_eq(t.sleep_until_ms, clock_ms() + POLL_MS);
+}
+END_TEST
+
+/* It may lie where it has looked already, and its bell has rung. */
+START_TEST(a_row_that_rings_while_pieces_are_looked_at_has_it_look_back_once_more)
+{
+	sleep_before_pieces(3);
+	t.settings.poll_interval_ms = 3600000;
+	sleep_out_and_look_back();
+	fake_database_ring();
+	turns_collect(&t);
+	ck_assert(turn());
+	ck_assert(db->last.claim_limit && !t.turn.claimed);
+	ck_assert_int_eq(look_on(), 2 + 3);
+}
+END_TEST
+
+/* They need not ring when they commit. */
+START_TEST(pieces_that_were_looked_at_while_writers_were_under_way_come_again)
+{
+	int looks;
+
+	sleep_before_pieces(3);
+	t.settings.poll_interval_ms = 3600000;
+	sleep_out_and_look_back();
+	fake_database_ring();
+	turns_collect(&t);
+	db->bell = STORE_BELL_WRITERS;
+	for (int i = 0; i < 30; i++)
+		sleep_out();
+	ck_assert(t.is_amid_look_back);
+	db->bell = STORE_BELL_TAKEN;
+	looks = look_on();
+	ck_assert_int_gt(looks, 3);
+	ck_assert_int_lt(looks, 6);
+}
+END_TEST
+
+START_TEST(pieces_that_held_nothing_are_left_for_a_while_but_when_it_rings)
+{
+	sleep_before_pieces(2);
+	for (int i = 0; i < 2; i++)
+		sleep_out_and_look_back();
+	for (int i = 0; i < 9; i++) {
+		sleep_out();
+		ck_assert(db->last.peek && !db->last.look_back);
+	}
+	for (int i = 0; i < 2; i++)
+		sleep_out_and_look_back();
+	sleep_out();
+	ck_assert(!db->last.look_back);
+	ring_for_nothing();
+	ck_assert(db->last.look_back);
+}
+END_TEST
+
+START_TEST(where_nobody_rings_each_poll_looks_back)
+{
+	t.settings.wants_bell = false;
+	sleep_before_pieces(2);
+	for (int i = 0; i < 6; i++)
+		sleep_out_and_look_back();
+	ck_assert_int_eq(t.sleep_until_ms, clock_ms() + POLL_MS);
+}
+END_TEST
+
+START_TEST(claims_look_back_piece_by_piece_and_a_second_after_the_last)
+{
+	int looks = 0;
+
+	skip_adopt();
+	ck_assert(turn()); /* the first claim */
+	t.adopt_at_ms = CLOCK_NEVER;
+	fake_clock_advance(1000);
+	db->look_back_pieces = 3;
+	db->read_us = 2000;
+	for (int i = 0; i < 115; i++) {
+		t.appetite = APPETITE_AWAKE;
+		ck_assert(turn());
+		ck_assert(db->last.claim_limit);
+		looks += db->last.look_back;
+		fake_clock_advance(10 - db->answer_ms);
+	}
+	/* At 0, 50 and 100 ms. */
+	ck_assert_int_eq(looks, 3);
+	t.appetite = APPETITE_AWAKE;
+	ck_assert(turn());
+	ck_assert(db->last.look_back);
+}
+END_TEST
+
+/* The claim releases the bell, so whoever rings meanwhile is not heard; and it is one turn less. */
+START_TEST(a_row_that_a_claim_finds_when_it_looks_back_is_claimed_at_once)
+{
+	skip_adopt();
+	turn_all();
+	fake_clock_advance(1000);
+	fake_database_ring();
+	turns_collect(&t);
+	db->finds_late_next = true;
+	ck_assert(turn());
+	ck_assert(db->last.claim_limit && db->last.look_back);
+	ck_assert_int_eq(t.appetite, APPETITE_AWAKE);
+	ck_assert(turn());
+	ck_assert(db->last.claim_limit);
+}
+END_TEST
+
+START_TEST(a_row_that_a_look_back_finds_is_claimed_at_once)
+{
+	skip_adopt();
+	turn_all();
+	fake_clock_advance(t.sleep_until_ms - clock_ms());
+	db->finds_late_next = true;
+	ck_assert(turn());
+	ck_assert(db->last.peek && db->last.look_back);
+	ck_assert_int_eq(t.appetite, APPETITE_AWAKE);
+	ck_assert(turn());
+	ck_assert(db->last.claim_limit);
 }
 END_TEST
 
@@ -2166,7 +2347,8 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, what_goes_alone_is_taken_on_one_batch_at_a_time);
 	tcase_add_test(tc, with_a_row_that_goes_alone_no_probe_is_due);
 	tcase_add_test(tc, a_poll_that_could_not_claim_is_not_due);
-	tcase_add_test(tc, reading_begins_at_the_low_water_mark_but_for_once_a_second);
+	tcase_add_test(tc,
+		       claims_begin_at_the_low_water_mark_and_look_back_once_a_second);
 	tcase_add_test(tc,
 		       a_look_that_finds_due_rows_is_followed_by_a_claim_from_the_mark);
 	tcase_add_test(tc, a_ring_wakes);
@@ -2174,6 +2356,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, rings_for_nothing_are_answered_by_growing_pauses);
 	tcase_add_test(
 		tc, rows_that_come_one_by_one_are_claimed_without_giving_the_bell_back);
+	tcase_add_test(tc, such_a_claim_does_not_look_back);
 	tcase_add_test(
 		tc,
 		a_row_that_is_committed_during_such_a_claim_rings_and_is_claimed_next);
@@ -2285,6 +2468,20 @@ Suite *unit_suite(void)
 		a_ring_for_what_is_not_seen_is_followed_by_a_look_from_the_beginning_at_times);
 	tcase_add_test(
 		tc, after_a_look_from_the_mark_the_sleep_is_short_however_long_the_poll);
+	tcase_add_test(
+		tc, a_look_back_in_pieces_goes_on_until_the_beginning_and_then_it_sleeps);
+	tcase_add_test(
+		tc,
+		a_row_that_rings_while_pieces_are_looked_at_has_it_look_back_once_more);
+	tcase_add_test(tc,
+		       pieces_that_held_nothing_are_left_for_a_while_but_when_it_rings);
+	tcase_add_test(
+		tc, pieces_that_were_looked_at_while_writers_were_under_way_come_again);
+	tcase_add_test(tc, where_nobody_rings_each_poll_looks_back);
+	tcase_add_test(tc, claims_look_back_piece_by_piece_and_a_second_after_the_last);
+	tcase_add_test(tc,
+		       a_row_that_a_claim_finds_when_it_looks_back_is_claimed_at_once);
+	tcase_add_test(tc, a_row_that_a_look_back_finds_is_claimed_at_once);
 	suite_add_tcase(suite, tc);
 	return suite;
 }
