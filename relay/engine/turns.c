@@ -111,7 +111,7 @@ static void went_down(struct turns *t, const struct error *err)
 	int64_t now_ms = clock_ms(), within_ms = turns_watch_ms(t);
 
 	link_down(&t->link, err);
-	if (now_ms - t->link.down_since_ms < RETURN_FOR_MS)
+	if (now_ms - store_ended_ms(t->store) < RETURN_FOR_MS)
 		within_ms = clock_min(within_ms, RETURN_EVERY_MS);
 	if (t->work->count)
 		t->link.retry_at_ms = clock_min(t->link.retry_at_ms, now_ms + within_ms);

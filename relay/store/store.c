@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/buffer.h"
+#include "base/clock.h"
 #include "store/session.h"
 #include "store/settle.h"
 #include "store/sql.h"
@@ -55,6 +56,12 @@ void store_close(struct store *s)
 	pg_close(s->pg);
 	store_turn_abandon(s);
 	s->has_bell = false;
+	s->ended_ms = clock_ms();
+}
+
+int64_t store_ended_ms(const struct store *s)
+{
+	return s->ended_ms;
 }
 
 bool store_is_open(const struct store *s)

@@ -133,6 +133,10 @@ int store_open(struct store *s, struct batch *const *batches, int count,
 void store_close(struct store *s);
 bool store_is_open(const struct store *s);
 
+/* When the last session ended, be it one that store_open() had only begun: others may find our claims
+   without a session from then on. 0: there was none. */
+int64_t store_ended_ms(const struct store *s);
+
 void store_turn_begin(struct store *s, struct store_turn *turn);
 bool store_turn_is_busy(const struct store *s);
 

@@ -193,7 +193,12 @@ int store_open(struct store *s, struct batch *const *batches, int count,
 		return -1;
 	if (greet(s, deadline_ms, err) < 0 ||
 	    take_over(s, batches, count, claims, deadline_ms, err) < 0) {
+		int64_t ended_ms = s->ended_ms;
+
 		store_close(s);
+		/* Somebody has to mend something first: no haste. */
+		if (err->kind == ERROR_REFUSED)
+			s->ended_ms = ended_ms;
 		return -1;
 	}
 	s->due_from = DUE_BEGINNING;

@@ -26,6 +26,7 @@ struct store {
 	char *search_path;
 	char *settle_sql[SETTLE_FORMS][2]; /* [][tells] */
 
+	int64_t ended_ms;
 	int32_t relay_id; /* of this session; 0: none yet */
 	/* Ids that our claims may stand under: the last session's, and those of later
 	   attempts whose take-over got no answer. */

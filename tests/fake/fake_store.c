@@ -21,6 +21,7 @@ static struct fake_database *const db = &fake_database;
 struct store {
 	struct store_settings settings;
 	bool is_open;
+	int64_t ended_ms;
 	int32_t relay_id;
 	int32_t former_id; /* of the last session */
 	uint32_t turn_number;
@@ -195,6 +196,12 @@ void store_close(struct store *s)
 		take_back(s->turn);
 	s->turn = NULL;
 	s->is_open = s->has_bell = false;
+	s->ended_ms = clock_ms();
+}
+
+int64_t store_ended_ms(const struct store *s)
+{
+	return s->ended_ms;
 }
 
 void store_free(struct store *s)
@@ -283,6 +290,11 @@ int store_open(struct store *s, struct batch *const *batches, int count,
 		return error_set(err, db->open_error, "no database there");
 	}
 	begin_session(s);
+	if (db->loses_next_open) {
+		db->loses_next_open = false;
+		store_close(s);
+		return error_set(err, ERROR_LOST, "gone before the take-over");
+	}
 	take_over(s, batches, count, claims);
 	s->former_id = s->relay_id;
 	return 0;

@@ -66,6 +66,7 @@ struct fake_database {
 	bool finds_late_next; /* when it looks back */
 	int fail_opens;       /* this many more; -1: all */
 	enum error_kind open_error;
+	bool loses_next_open; /* it has begun a session then */
 	int64_t open_takes_ms;
 	enum fake_loss loses_next_turn;
 	bool hangs_next_turn; /* no answer until the deadline */

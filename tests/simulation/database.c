@@ -112,6 +112,7 @@ struct store {
 	struct answer answer;
 	int64_t hampered_ms; /* the last time that it fared worse than the others */
 	int64_t absent_ms;   /* since its last session ended */
+	int64_t ended_ms;
 };
 
 struct writer {
@@ -1136,6 +1137,12 @@ void store_close(struct store *s)
 		take_back(s->turn);
 	s->turn = NULL;
 	s->is_open = s->is_lost = s->has_bell = s->is_rung = s->times_out = false;
+	s->ended_ms = clock_ms();
+}
+
+int64_t store_ended_ms(const struct store *s)
+{
+	return s->ended_ms;
 }
 
 void store_free(struct store *s)

@@ -1654,6 +1654,28 @@ START_TEST(an_owner_is_back_before_others_take_it_for_dead)
 }
 END_TEST
 
+/* After a long outage others may be there already. */
+START_TEST(an_owner_whose_new_session_ends_at_once_is_back_as_soon)
+{
+	skip_adopt();
+	claim_rows(1, 2);
+	db->loses_next_listen = true;
+	turns_collect(&t);
+	db->fail_opens = 20;
+	while (db->fail_opens) {
+		fake_clock_advance(t.link.retry_at_ms - clock_ms());
+		turns_open(&t, 5000, -1);
+	}
+	ck_assert_int_gt(t.link.retry_at_ms, clock_ms() + 400);
+	db->loses_next_open = true;
+	fake_clock_advance(t.link.retry_at_ms - clock_ms());
+	turns_open(&t, 5000, -1);
+	ck_assert(!t.link.is_up);
+	ck_assert_int_le(t.link.retry_at_ms, clock_ms() + 400);
+	reopen();
+}
+END_TEST
+
 START_TEST(a_run_until_empty_waits_for_the_owners_of_claims)
 {
 	t.settings.until_empty = true;
@@ -2432,6 +2454,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tc,
 		       after_a_broken_session_fresh_rows_do_not_wait_for_other_owners);
 	tcase_add_test(tc, an_owner_tries_soon_to_come_back);
+	tcase_add_test(tc, an_owner_whose_new_session_ends_at_once_is_back_as_soon);
 	tcase_add_test(tc, an_owner_is_back_before_others_take_it_for_dead);
 	tcase_add_test(tc, a_run_until_empty_waits_for_the_owners_of_claims);
 	tcase_add_test(tc, a_run_until_empty_waits_for_a_claim_whose_lease_ran_out);
