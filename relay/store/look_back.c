@@ -217,8 +217,10 @@ bool look_back_took(struct look_back *l, struct due_place from, struct due_place
 		    bool found, int64_t took_us)
 {
 	learn(l, from, until, took_us);
-	if (found)
+	if (found) {
+		l->is_whole = l->is_whole && took_us <= l->piece_us;
 		return false;
+	}
 	if (l->is_near)
 		l->near_until = from;
 	else

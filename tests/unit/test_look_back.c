@@ -239,6 +239,21 @@ START_TEST(a_piece_in_which_a_row_was_found_comes_again)
 }
 END_TEST
 
+/* Where rows are committed late all the time there is no look that finds none. */
+START_TEST(all_at_once_takes_too_long_with_a_row_found_too)
+{
+	struct due_place from, until;
+
+	add_run(NOW_US, 1, 300000, 100);
+	claim(NOW_US, 1, 300000, 100);
+	look_back_piece(&l, mark, &from, &until);
+	ck_assert(!look_back_took(&l, from, until, true, PIECE_US + 1));
+	ck_assert(!l.is_whole);
+	go_rounds(7);
+	ck_assert_int_le(longest_us, PIECE_US);
+}
+END_TEST
+
 /* A row that was committed late is found, and the mark goes back to it. */
 START_TEST(where_the_mark_has_gone_back_claims_go_and_not_looks)
 {
@@ -289,6 +304,7 @@ Suite *unit_suite(void)
 	tcase_add_test(tc, the_pieces_before_the_mark_come_again_every_few_pieces);
 	tcase_add_test(tc, when_the_dead_entries_are_gone_one_piece_does_again);
 	tcase_add_test(tc, a_piece_in_which_a_row_was_found_comes_again);
+	tcase_add_test(tc, all_at_once_takes_too_long_with_a_row_found_too);
 	tcase_add_test(tc, where_the_mark_has_gone_back_claims_go_and_not_looks);
 	tcase_add_test(tc, there_are_only_so_many_bookmarks);
 	suite_add_tcase(suite, tc);
