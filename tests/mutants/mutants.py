@@ -269,7 +269,7 @@ MUTANTS = [
     # --- no row is overlooked ---
     Mutant("no_second_look", "a row that came just before the bell was taken waits for a poll",
            ["fault before_the_bell_is_taken", "unit turns"],
-           [(TURNS_ANSWERS, "	if (adopts || turn->next_due_ms == 0) {\n",
+           [(TURNS_ANSWERS, "	if (adopts || turn->next_due_ms == 0 || turn->found_late) {\n",
              "	if (turn->bell != STORE_BELL_TAKEN && (adopts || turn->next_due_ms == 0)) {\n")]),
     Mutant("never_look_back", "rows that commit late, before the low-water mark, are never seen",
            ["unit turns"],
