@@ -430,7 +430,8 @@ enum { SQL_HISTORY_NONE = 0, SQL_HISTORY_TRIED = 1, SQL_HISTORY_ALONE = 2 };
  * look_back.h): its next_retry and id, NULL when there is none, and how long it took, in microseconds.
  * TIMES goes from a place to a moment, IDS through rows of one next_retry. A comparison of rows would
  * do for both, but where it ends within one next_retry the scan reads on to the next (PostgreSQL 15: of
- * 300,000 rows all entries for each piece).
+ * 300,000 rows all entries for each piece). IDS says twice that rows are not older: where statistics
+ * say that all have that next_retry, the primary key would look as good as the index of the due rows.
  *
  * $1 next_retry, $2 id, from there; TIMES: $3 before that next_retry; IDS: $3 before that id;
  * $4 claim_id; AROUND as for SQL_CLAIM_.
@@ -443,7 +444,7 @@ enum { SQL_HISTORY_NONE = 0, SQL_HISTORY_TRIED = 1, SQL_HISTORY_ALONE = 2 };
 	" WHERE claim_id >= $4)" AROUND                                            \
 	" ORDER BY next_retry, id LIMIT 1) AS first ON true"
 #define SQL_TIMES                  " AND (next_retry, id) >= ($1, $2) AND next_retry < $3"
-#define SQL_IDS                    " AND next_retry = $1 AND id >= $2 AND id < $3"
+#define SQL_IDS                    " AND next_retry >= $1 AND next_retry = $1 AND id >= $2 AND id < $3"
 #define SQL_LOOK_BACK_TIMES        SQL_LOOK_BACK_(SQL_TIMES, "")
 #define SQL_LOOK_BACK_TIMES_AROUND SQL_LOOK_BACK_(SQL_TIMES, SQL_AROUND("$5", "$6"))
 #define SQL_LOOK_BACK_IDS          SQL_LOOK_BACK_(SQL_IDS, "")

@@ -82,6 +82,7 @@ def test_rabbitmq_is_down_for_two_minutes(spare_rabbitmq, database, spare_broker
 @pytest.mark.scenario(44, fault="kill -9 of RabbitMQ under load (classic queue)")
 def test_rabbitmq_is_killed_under_load(spare_rabbitmq, database, spare_broker, make_load):
     load = make_load(database, spare_broker, bound=False)
+    spare_rabbitmq.remember()
     with load.stands(broker=spare_broker.reconnected()):
         spare_rabbitmq.kill("rabbitmq")
         load.relay.wait_for("cannot connect", side="broker")

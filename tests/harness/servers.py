@@ -79,6 +79,11 @@ class Servers:
         """Starts a whole Erlang, about a second of processor time: prefer AMQP itself."""
         return self._call("rabbitmqctl", *arguments)
 
+    def remember(self):
+        """RabbitMQ keeps what was declared in its head for some seconds; a kill -9 shall find it on
+        the disk."""
+        self.rabbitmqctl("eval", "mnesia:sync_log().")
+
     @property
     def env(self):
         lines = (self.folder / "env").read_text().splitlines()

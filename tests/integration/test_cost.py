@@ -329,9 +329,11 @@ def test_while_the_horizon_is_pinned_a_late_commit_is_looked_for_in_pieces(
         reader.set_session(isolation_level="REPEATABLE READ")
         reader.cursor().execute("SELECT count(*) FROM message_log")
         late.cursor().execute("SELECT message_log_send('', %s, 'late')", [queue])
-        relay.start()
-        # Of one next_retry, and of many.
+        # Of one next_retry, and of many. What statistics say is that all are due.
+        database.query("ALTER TABLE message_log SET (autovacuum_enabled = off)")
         database.insert_many(20000, "", queue)
+        database.query("ANALYZE message_log")
+        relay.start()
         for _ in range(20):
             database.insert_many(1000, "", queue)
         database.wait_for_statuses(sent=40000)
@@ -343,6 +345,10 @@ def test_while_the_horizon_is_pinned_a_late_commit_is_looked_for_in_pieces(
         wait_until(lambda: any("AND next_retry = $1" in statement for statement in log.statements),
                    what="looks at pieces of one next_retry")
         assert any("(next_retry, id) >= ($1, $2)" in statement for statement in log.statements)
+        used = {node["Index Name"] for plan in log.plans for node in nodes(plan["Plan"])
+                if "next_retry = $1" in plan["Query Text"]
+                and node.get("Relation Name") == "message_log"}
+        assert used == {"message_log_due"}
         late.commit()
         database.wait_for_statuses(sent=40002)
     relay.stop()

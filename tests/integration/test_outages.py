@@ -325,6 +325,7 @@ def test_rabbitmq_postgres_and_one_of_two_relays_are_killed(
     way = way(spare_database, spare_broker)
     other = make_relay(way.config)
     way.insert(3000)
+    spare_rabbitmq.remember()
     for relay in (way.relay, other):
         relay.start()
     for relay in (way.relay, other):
