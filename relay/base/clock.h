@@ -15,12 +15,13 @@
 
 int64_t clock_ms(void);
 
-/* The earlier of two deadlines. */
+/* The later of two deadlines. */
 static inline int64_t clock_max(int64_t a, int64_t b)
 {
 	return a > b ? a : b;
 }
 
+/* The earlier of two deadlines. */
 static inline int64_t clock_min(int64_t a, int64_t b)
 {
 	return a < b ? a : b;

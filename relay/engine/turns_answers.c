@@ -212,7 +212,6 @@ static void take_claimed(struct turns *t)
 			(turn->claimed && (turn->due >= turn->claim_limit ||
 					   turn->due > turn->claimed->count ||
 					   turn->claimed->count >= BUSY_CLAIM));
-
 	bool has_looked_back = take_look_back(t);
 
 	if (turn->full_read)

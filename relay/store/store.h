@@ -77,8 +77,8 @@ struct store_turn {
 	/* Look for due rows before the mark, or at a piece of what is there: see look_back.h. The
 	   first of them moves the mark back. */
 	bool look_back;
-	const struct destination
-		*around; /* claim, peek and look_back leave their rows out */
+	/* Claim, peek and look_back leave their rows out. */
+	const struct destination *around;
 	int around_count;
 	bool wake;       /* give the bell back; a claim does so, too */
 	bool keeps_bell; /* but not this one: writers go on ringing */

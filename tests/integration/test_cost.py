@@ -345,11 +345,10 @@ def test_while_the_horizon_is_pinned_a_late_commit_is_looked_for_in_pieces(
         wait_until(lambda: any("AND next_retry = $1" in statement for statement in log.statements),
                    what="looks at pieces of one next_retry")
         assert any("(next_retry, id) >= ($1, $2)" in statement for statement in log.statements)
-        used = {node["Index Name"] for plan in log.plans for node in nodes(plan["Plan"])
-                if "next_retry = $1" in plan["Query Text"]
-                and node.get("Relation Name") == "message_log"}
-        assert used == {"message_log_due"}
         late.commit()
         database.wait_for_statuses(sent=40002)
     relay.stop()
     assert broker.count(queue) == 40002
+    used = {node["Index Name"] for plan in log.plans for node in nodes(plan["Plan"])
+            if "next_retry = $1" in plan["Query Text"] and node.get("Relation Name") == "message_log"}
+    assert used == {"message_log_due"}
