@@ -115,7 +115,8 @@ int pg_add_planned_anew(struct pg *pg, const char *sql, const struct pg_params *
 void pg_sync(struct pg *pg);
 void pg_start(struct pg *pg, int timeout_ms);
 
-/* 1: all answers are in; 0: not yet; -1: a statement failed or the connection is gone. */
+/* Reads what has come, up to some MiB. 1: all answers are in; 0: not yet; -1: a statement failed or the
+   connection is gone. */
 int pg_pump(struct pg *pg, struct error *err);
 int pg_run(struct pg *pg, int timeout_ms, struct error *err);
 
