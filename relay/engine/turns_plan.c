@@ -63,8 +63,10 @@ static void plan_settle(struct turns *t, bool release, int64_t now_ms)
 
 		if (b->is_careful ? now_ms < b->settle_at_ms : waits)
 			continue;
-		if (batch_open_rows(b) == 0)
+		if (batch_open_rows(b) == 0) {
 			learn(t, b);
+			batch_drop_bodies(b);
+		}
 		if (batch_open_rows(b) == 0 || release)
 			turn->settle[turn->settle_count++] = b;
 	}
@@ -207,11 +209,28 @@ static void look_for_resumed(struct turns *t)
 	t->full_read = true;
 }
 
-/* Settlements wait for the disk, a claim alone does not, and a row that rang shall not wait for them:
-   they follow in the next turn. */
+/* Has the broker little left to do, and would settling take longer than a claim or two? */
+static bool leaves_broker_idle(const struct turns *t)
+{
+	int open = 0, settled = 0;
+
+	for (int i = 0; i < t->work->count; i++)
+		open += batch_open_rows(t->work->batches[i]);
+	for (int i = 0; i < t->turn.settle_count; i++)
+		settled += t->turn.settle[i]->count;
+	return open < t->turn.claim_limit && settled > 2 * t->turn.claim_limit;
+}
+
+/*
+ * Settlements wait for the disk, a claim alone does not, and what rang shall not wait for them: they
+ * follow in the next turn. Nor shall a broker that is about to be idle: a classic queue confirms
+ * thousands at once, and marking them takes 30 ms. (A backlog there: 0.97 instead of 0.93 times the
+ * bare publisher's rate.)
+ */
 static void claim_first(struct turns *t)
 {
-	if (t->was_rung && t->turn.claim_limit && turns_has_room(t, 0))
+	if (t->turn.claim_limit && turns_has_room(t, 0) &&
+	    (t->was_rung || leaves_broker_idle(t)))
 		t->turn.settle_count = 0;
 }
 

@@ -20,6 +20,14 @@ void batch_free(struct batch *b)
 	free(b);
 }
 
+void batch_drop_bodies(struct batch *b)
+{
+	if (b->has_unsent)
+		return;
+	pg_result_free(b->result);
+	b->result = NULL;
+}
+
 static bool is_open(enum row_state state)
 {
 	return state == ROW_WAITING || state == ROW_IN_FLIGHT;

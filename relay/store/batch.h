@@ -88,6 +88,10 @@ struct batch {
 
 void batch_free(struct batch *b); /* NULL is legal */
 
+/* Of a batch without open rows, all sent, as most are: only ids and fates are wanted from here on. Its
+   messages point nowhere then. Any other is left as it is: who reports a row names its message. */
+void batch_drop_bodies(struct batch *b);
+
 /* The one place where a row changes its state. */
 void batch_set_state(struct batch *b, struct row *row, enum row_state state);
 

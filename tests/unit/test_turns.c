@@ -920,6 +920,27 @@ START_TEST(batches_that_are_done_wait_for_others_and_are_settled_together)
 }
 END_TEST
 
+START_TEST(a_broker_with_nothing_left_does_not_wait_until_a_heap_is_settled)
+{
+	skip_adopt();
+	for (int i = 0; i < 3; i++)
+		claim_rows(1 + i * BATCH, BATCH);
+	for (int i = 0; i < 3; i++)
+		decide_all(work.batches[i], FATE_SENT);
+	fake_database_insert(101, 2 * BATCH, clock_ms());
+	t.appetite = APPETITE_AWAKE;
+	ck_assert(turn());
+	ck_assert_int_eq(db->last.claim_limit, BATCH);
+	ck_assert_int_eq(db->last.settle_count, 0);
+	ck_assert_int_eq(work_open_batches(&work), 1);
+	/* Now it has some. */
+	ck_assert(turn());
+	ck_assert_int_eq(db->last.settle_count, 3);
+	ck_assert_int_eq(db->last.claim_limit, BATCH);
+	ck_assert_int_eq(fake_database_row(1)->status, FAKE_SENT);
+}
+END_TEST
+
 START_TEST(a_claim_does_not_take_along_what_waits_for_others)
 {
 	skip_adopt();
@@ -2405,6 +2426,8 @@ Suite *unit_suite(void)
 		       only_complete_batches_are_settled_and_the_next_claim_rides_along);
 	tcase_add_test(tc,
 		       batches_that_are_done_wait_for_others_and_are_settled_together);
+	tcase_add_test(tc,
+		       a_broker_with_nothing_left_does_not_wait_until_a_heap_is_settled);
 	tcase_add_test(tc, a_claim_does_not_take_along_what_waits_for_others);
 	tcase_add_test(tc, a_batch_with_locked_rows_does_not_hurry_the_others);
 	tcase_add_loop_test(tc, what_has_a_reason_to_be_settled_at_once_waits_for_nothing,
