@@ -196,7 +196,7 @@ static bool has_input(const struct pg *pg)
 
 /*
  * One read at a time would leave the rest of an answer for the caller's next round, which may be a nap
- * away: with naps of 15 ms and 22 reads a claim it was that, and not the broker, that bounded a backlog.
+ * away: with naps of 15 ms and 22 reads a claim, the window of a classic queue was never full.
  */
 int pg_pump(struct pg *pg, struct error *err)
 {
