@@ -110,6 +110,33 @@ START_TEST(a_reason_is_kept_as_printable_ascii)
 }
 END_TEST
 
+static void decide_all_but_the_last(void)
+{
+	for (int i = 0; i < ROWS - 1; i++)
+		batch_decide(b, &b->rows[i], sent, NULL);
+}
+
+START_TEST(bodies_of_a_batch_that_is_all_sent_are_given_back)
+{
+	decide_all_but_the_last();
+	batch_decide(b, &b->rows[ROWS - 1], sent, NULL);
+	batch_drop_bodies(b);
+	ck_assert_ptr_null(b->result);
+	batch_drop_bodies(b);
+	ck_assert_int_eq(b->rows[0].id, 100);
+}
+END_TEST
+
+START_TEST(a_batch_with_a_row_that_was_not_sent_keeps_what_names_it)
+{
+	decide_all_but_the_last();
+	batch_decide(b, &b->rows[ROWS - 1], retry, "no");
+	batch_drop_bodies(b);
+	ck_assert_ptr_nonnull(b->result);
+	ck_assert_int_eq(b->rows[ROWS - 1].message.message_id.data[0], 'm');
+}
+END_TEST
+
 START_TEST(a_reason_is_copied_cut_and_replaced)
 {
 	char text[2000];
@@ -175,6 +202,8 @@ Suite *unit_suite(void)
 	tcase_add_loop_test(tc, a_reason_is_kept_as_printable_ascii, 0,
 			    sizeof(reasons) / sizeof(reasons[0]));
 	tcase_add_test(tc, a_reason_is_copied_cut_and_replaced);
+	tcase_add_test(tc, bodies_of_a_batch_that_is_all_sent_are_given_back);
+	tcase_add_test(tc, a_batch_with_a_row_that_was_not_sent_keeps_what_names_it);
 	tcase_add_test(tc, random_changes_keep_the_counters_true);
 	suite_add_tcase(suite, tc);
 	return suite;

@@ -875,6 +875,7 @@ START_TEST(only_complete_batches_are_settled_and_the_next_claim_rides_along)
 	ck_assert(begin());
 	ck_assert_int_eq(db->last.settle_count, 1);
 	ck_assert_ptr_eq(db->last.settle[0], first);
+	ck_assert_ptr_nonnull(first->result); /* a row failed: its report names it */
 	ck_assert_int_eq(db->last.claim_limit, BATCH);
 	ck_assert(first->is_settling);
 	answer();
@@ -933,6 +934,10 @@ START_TEST(a_broker_with_nothing_left_does_not_wait_until_a_heap_is_settled)
 	ck_assert_int_eq(db->last.claim_limit, BATCH);
 	ck_assert_int_eq(db->last.settle_count, 0);
 	ck_assert_int_eq(work_open_batches(&work), 1);
+	/* What was sent wants no memory meanwhile; what is to be sent does. */
+	for (int i = 0; i < 3; i++)
+		ck_assert_ptr_null(work.batches[i]->result);
+	ck_assert_ptr_nonnull(work.batches[3]->result);
 	/* Now it has some. */
 	ck_assert(turn());
 	ck_assert_int_eq(db->last.settle_count, 3);
