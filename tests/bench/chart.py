@@ -8,12 +8,13 @@ import math
 from xml.sax.saxutils import escape
 
 WIDTH = 860
-LEFT = 170  # of the bars; names stand before it
+LEFT = 210  # of the bars; names stand before it
 RIGHT = 770
 ROW = 24
 
 COLOURS = {"bare publisher": "#9aa5b1", "relay, `delete`": "#1a7f5a", "relay, `mark`": "#2f9e77",
            "poller, row locks": "#c98a2b", "poller, lease columns": "#b0562f",
+           "poller, row locks, full pages": "#c98a2b", "poller, lease columns, full pages": "#b0562f",
            "p50": "#2f9e77", "p99": "#c98a2b", "p99.9": "#b0562f"}
 
 

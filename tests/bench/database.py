@@ -1,6 +1,5 @@
 """What carrying a message costs the application's database, counted and not timed."""
 
-import contextlib
 import time
 
 from backlog import LEASE_TABLE, Contenders
@@ -12,31 +11,11 @@ NOTE = ("For each message of 256 bytes, beyond the application's own INSERT, whi
         "line. Statements are those that the server saw, transaction control included. Dead versions "
         "are what vacuum has to clear away, of rows and of claims. The last two columns are of a run "
         "right after a checkpoint, when each page that is touched is dirtied and logged whole; the "
-        "first ones of pages that the INSERT has just touched, as in steady work. The pollers work on "
-        "the relay's table, which leaves room for new versions on each page, and on one with full "
-        "pages, as PostgreSQL makes it for who writes a poller by hand and sets no fillfactor.")
+        "first ones of pages that the INSERT has just touched, as in steady work. The pollers are those "
+        "of the backlog.")
 
-NAMES = {"insert": "the application's INSERT", **CONTENDERS,
-         "locked_full": "poller, row locks, full pages", "lease_full": "poller, lease columns, full pages"}
+NAMES = {"insert": "the application's INSERT", **CONTENDERS}
 TABLES = ["message_log", "message_log_lease", "message_log_claim"]
-
-
-@contextlib.contextmanager
-def full_pages(bench, table):
-    """Without the room that our migrations leave in table and indexes; holds from TRUNCATE on."""
-    relations = bench.query("""
-        SELECT CASE relkind WHEN 'i' THEN 'INDEX' ELSE 'TABLE' END, oid::regclass::text, option_value
-        FROM pg_class, pg_options_to_table(reloptions)
-        WHERE option_name = 'fillfactor'
-            AND (oid = %s::regclass OR oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = %s::regclass))
-        """, [table, table])
-    for kind, name, _ in relations:
-        bench.query(f"ALTER {kind} {name} RESET (fillfactor)")
-    try:
-        yield
-    finally:
-        for kind, name, room in relations:
-            bench.query(f"ALTER {kind} {name} SET (fillfactor = {room})")
 
 
 class Counted(Contenders):
@@ -62,14 +41,6 @@ class Counted(Contenders):
                     time.sleep(0.01)
             bench.check_all_sent(table)
         return cost
-
-    def locked_full(self):
-        with full_pages(self.bench, "message_log"):
-            return self.locked()
-
-    def lease_full(self):
-        with full_pages(self.bench, "message_log_lease"):
-            return self.lease()
 
     def insert(self):
         """The application's own part, in one statement."""
@@ -105,7 +76,7 @@ def line(name, costs, rows):
 
 def run(bench):
     rows, repeats = bench.rows(300, 50_000, 200_000), bench.turns(2, 3)
-    names = ("insert", "mark", "delete", "locked", "lease", "locked_full", "lease_full")
+    names = [name for name in NAMES if name != "bare"]
     bench.query(LEASE_TABLE)
     autovacuum(bench, "SET (autovacuum_enabled = off)")
     counted = Counted(bench, "classic", rows, 256)

@@ -21,6 +21,7 @@ REACH = {
     "delete": ("`delete`, backlog, quorum queue", "≥ 1.0 × bare", lambda x: x >= 1.0),
     "mark_classic": ("`mark`, backlog, classic queue", "≥ 0.95 × bare", lambda x: x >= 0.95),
     "poller": ("`mark` against a poller with row locks", "≥ 1.7 ×", lambda x: x >= 1.7),
+    "poller_full": ("the same, it on full pages as PostgreSQL makes them", "≥ 1.7 ×", lambda x: x >= 1.7),
     "p50": ("commit to consumer at 500/s, p50", "≤ 2 ms", lambda x: x <= 2),
     "p99": ("commit to consumer at 500/s, p99", "≤ 10 ms", lambda x: x <= 10),
     "cpu": ("the relay's processor time a message", "≤ 2 µs", lambda x: x <= 2),
