@@ -6,7 +6,8 @@ from measure import Relay, Usage, interleaved, ratios, say, spread
 
 TITLE = "Backlog of 256-byte messages"
 NOTE = ("Rates are from the start of a process to its end, connecting and stopping included. The "
-        "processor's time is less that of a run with nothing to do, which is the last column. "
+        "processor's time is less that of a run with nothing to do, which is the next column; the last "
+        "ones are what the servers took meanwhile. "
         "The bare publisher is librabbitmq with confirms, without a database. "
         "The pollers are `poller_locked.c` (SELECT … FOR UPDATE SKIP LOCKED, 500 rows a "
         "transaction) and `poller_lease.c` (UPDATE … RETURNING with lease columns). They work on the "
@@ -49,7 +50,8 @@ class Contenders:
     def bare(self):
         window = min(4096, max(16, (64 << 20) // self.body))
         with self.bench.queue(self.kind, expect=self.rows) as queue:
-            return self.bench.run("bare", queue, self.rows, self.body, window)[0]
+            return self._with_servers(
+                lambda: self.bench.run("bare", queue, self.rows, self.body, window)[0])
 
     def relay(self, on_sent):
         relay = Relay(self.bench, relay={"on_sent": on_sent})
@@ -78,8 +80,16 @@ class Contenders:
     def _drain(self, table, run) -> Usage:
         with self.bench.queue(self.kind, expect=self.rows) as queue:
             self.bench.refill(queue, self.rows, self.body, table)
-            usage = run()
+            usage = self._with_servers(run)
             self.bench.check_all_sent(table)
+        return usage
+
+    def _with_servers(self, run) -> Usage:
+        """Also knows how many seconds of processor the servers took meanwhile, by name."""
+        before = self.bench.servers_cpu()
+        usage = run()
+        self.bench.await_end_of_sessions()
+        usage.servers = {name: cpu - before[name] for name, cpu in self.bench.servers_cpu().items()}
         return usage
 
 
@@ -87,7 +97,7 @@ NAMES = {"bare": "bare publisher", "mark": "relay, `mark`", "delete": "relay, `d
          "locked": "poller, row locks", "lease": "poller, lease columns",
          "locked_full": "poller, row locks, full pages", "lease_full": "poller, lease columns, full pages"}
 COLUMNS = ("queue", "body", "who", "messages/s", "× bare", "CPU µs a message", "user",
-           "system", "start and stop, CPU ms")
+           "system", "start and stop, CPU ms", "PostgreSQL's CPU µs a message", "RabbitMQ's")
 
 
 def contest(bench, kind, rows, body, repeats, names):
@@ -100,7 +110,9 @@ def contest(bench, kind, rows, body, repeats, names):
     to_bare = {name: ratios(values, rates["bare"]) for name, values in rates.items()}
     lines = [(kind, size(body), NAMES[name], spread(rates[name]), spread(to_bare[name]),
               *(spread([usage.less(idle[name], part) / rows * 1e6 for usage in found[name]])
-                for part in ("cpu", "user", "system")), idle[name].cpu * 1000)
+                for part in ("cpu", "user", "system")), idle[name].cpu * 1000,
+              *(spread([usage.servers[server] / rows * 1e6 for usage in found[name]])
+                for server in ("postgres", "rabbitmq")))
              for name in names]
     return lines, to_bare, {name: line[5] for name, line in zip(names, lines)}
 

@@ -1,7 +1,5 @@
 """What carrying a message costs the application's database, counted and not timed."""
 
-import time
-
 from backlog import LEASE_TABLE, Contenders
 from backlog import NAMES as CONTENDERS
 from measure import Cost, interleaved, ratios, spread
@@ -35,10 +33,7 @@ class Counted(Contenders):
                 bench.query("CHECKPOINT")
             with Cost(bench, TABLES) as cost:
                 run()
-                # A session tells the last of what it did when it ends, a little after its client.
-                while bench.query("SELECT 1 FROM pg_stat_activity WHERE usename = 'outbox'"
-                                  " AND datname = current_database()"):
-                    time.sleep(0.01)
+                bench.await_end_of_sessions()
             bench.check_all_sent(table)
         return cost
 

@@ -183,6 +183,18 @@ class Process:
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
+def cpu_of_tree(pid):
+    """Seconds that a process took and all that it started, those that have ended included: proc(5)."""
+    folder = pathlib.Path(f"/proc/{pid}")
+    try:
+        ticks = sum(map(int, (folder / "stat").read_text().rpartition(")")[2].split()[11:15]))
+        children = [child for task in (folder / "task").iterdir()
+                    for child in (task / "children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):  # ended just now
+        return 0
+    return ticks / os.sysconf("SC_CLK_TCK") + sum(map(cpu_of_tree, children))
+
+
 def _clean():
     return {name: value for name, value in os.environ.items()
             if not name.startswith(("PG", "OUTBOX_RELAY")) and name != "SERVERS_PASSWORD"}
@@ -242,6 +254,11 @@ class Bench:
         subprocess.run(["sh", SERVERS, command, self.servers, *arguments], check=True,
                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=180)
 
+    def servers_cpu(self):
+        """Seconds so far, of PostgreSQL and of RabbitMQ."""
+        return {name: cpu_of_tree((self.servers / f"{name}.pid").read_text().strip())
+                for name in ("postgres", "rabbitmq")}
+
     def _start_servers(self):
         self.servers.mkdir()
         self._stack.callback(self.control, "stop")
@@ -275,6 +292,12 @@ class Bench:
         connection = psycopg2.connect(dbname=name or self.connection.info.dbname, **self._login)
         connection.autocommit = True
         return connection
+
+    def await_end_of_sessions(self):
+        """A session tells the last of what it did when it ends, a little after its client."""
+        while self.query("SELECT 1 FROM pg_stat_activity WHERE usename = 'outbox'"
+                         " AND datname = current_database()"):
+            time.sleep(0.01)
 
     def migrate(self, schema):
         self.query(f"CREATE SCHEMA IF NOT EXISTS {schema} AUTHORIZATION outbox")

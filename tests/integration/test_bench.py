@@ -41,8 +41,8 @@ def test_a_run_writes_tables_a_page_and_a_chart(run, tmp_path):
     found = sections(tmp_path)
     assert list(found) == ["backlog", "latency"]
     who = [row[2] for row in found["backlog"]["tables"][0]["rows"]]
-    assert len(who) == 10 and "relay, `delete`" in who and "poller, lease columns" in who
-    assert all(rate > 0 for rate in numbers(found["backlog"])[::5])
+    assert len(who) == 14 and "relay, `delete`" in who and "poller, lease columns" in who
+    assert all(rate > 0 for rate in numbers(found["backlog"])[::7])
     page = (tmp_path / "RESULTS.md").read_text()
     for text in ("≥ 0.85 × bare", "not measured", found["backlog"]["run"]["versions"]):
         assert text in page
@@ -136,6 +136,18 @@ def test_a_turn_that_other_machines_disturbed_is_measured_again(
     monkeypatch.setattr(measure, "disturbed", [])
     assert measure.interleaved(repeats, {"relay": lambda: next(turns)}, most) == {"relay": kept}
     assert len(measure.disturbed) == (2 if kept == [3, 4] else 0)
+
+
+@pytest.mark.parametrize("child", ["running", "ended"])
+def test_the_processor_time_of_a_server_is_also_that_of_what_it_started(measure, child):
+    work = "i=0; while [ $i -lt 300000 ]; do i=$((i + 1)); done; "
+    starts = {"running": f"( {work} echo; read line )", "ended": f"( {work} ); echo; read line"}[child]
+    with subprocess.Popen(["sh", "-c", f"{starts}; true"], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as server:
+        server.stdout.readline()
+        assert measure.cpu_of_tree(server.pid) >= 0.05
+        server.stdin.close()
+    assert measure.cpu_of_tree(server.pid) == 0
 
 
 @pytest.mark.parametrize("size, section, verdict", [
