@@ -108,6 +108,7 @@ static bool check_missing(const struct preflight *p, struct pg *pg, const char *
 	" ('message_log_claim', 'relay_name', 'text'),"                                  \
 	" ('message_log_claim', 'turn', 'bigint'),"                                      \
 	" ('message_log_claim', 'message_ids', 'bigint[]'),"                             \
+	" ('message_log_claim', 'greatest_id', 'bigint'),"                               \
 	" ('message_log_claim', 'lease_until', 'timestamp with time zone'),"             \
 	" ('message_log_claim', 'has_session_lock', 'boolean'),"                         \
 	" ('message_log_claim', 'is_adopted', 'boolean'),"                               \

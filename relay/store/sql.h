@@ -267,6 +267,19 @@
  * claims, the moment of which it tells, and how long it took, in microseconds.
  */
 #define SQL_FEW_ROWS "128"
+
+/*
+ * A row is in no claim from a low-water mark on ("$N)" follows each) when its id is greater than all of
+ * theirs, as what is due next mostly has, or is not one of them, which takes a hash of all. (With 5,000
+ * rows in hand that was 1.2 us of the 2.9 that a claim of 1,000 took the server for each.) A claim of an
+ * older relay does not tell its greatest id.
+ */
+#define SQL_GREATEST_CLAIMED                                      \
+	"(SELECT max(coalesce(greatest_id, 9223372036854775807))" \
+	" FROM message_log_claim WHERE claim_id >= "
+#define SQL_ALL_CLAIMED \
+	"(SELECT unnest(message_ids) FROM message_log_claim WHERE claim_id >= "
+
 #define SQL_CLAIM_(AROUND)                                                             \
 	"WITH due AS MATERIALIZED (SELECT id, next_retry, row_number() OVER w AS n,"   \
 	" sum(size) OVER w AS total"                                                   \
@@ -277,12 +290,14 @@
 	" FROM message_log WHERE status = 'sending' AND next_retry <= "                \
 	"statement_timestamp()"                                                        \
 	" AND (next_retry, id) >= ($8, $9)"                                            \
-	" AND id NOT IN (SELECT unnest(message_ids) FROM message_log_claim"            \
-	" WHERE claim_id >= $10)" AROUND " ORDER BY next_retry, id LIMIT $6) AS first" \
+	" AND (id > " SQL_GREATEST_CLAIMED "$10)"                                      \
+	" OR id NOT IN " SQL_ALL_CLAIMED "$10))" AROUND                                \
+	" ORDER BY next_retry, id LIMIT $6) AS first"                                  \
 	" WINDOW w AS (ORDER BY next_retry, id ROWS UNBOUNDED PRECEDING)),"            \
 	" claim AS (INSERT INTO message_log_claim"                                     \
-	" (relay_id, relay_name, turn, message_ids, lease_until, has_session_lock)"    \
-	" SELECT $1, $2, $3, array_agg(id),"                                           \
+	" (relay_id, relay_name, turn, message_ids, greatest_id, lease_until,"         \
+	" has_session_lock)"                                                           \
+	" SELECT $1, $2, $3, array_agg(id), max(id),"                                  \
 	" clock_timestamp() + $4 * interval '1 millisecond', $5"                       \
 	" FROM due WHERE total <= $7 / 4 OR total <= $7 AND n <= " SQL_FEW_ROWS        \
 	" OR n = 1 HAVING count(*) > 0"                                                \
@@ -321,21 +336,23 @@
  * publishes them again. What a settlement changed whose answer was lost is not due any more. $1 to $5
  * as for SQL_CLAIM, $6 ids.
  */
-#define SQL_CLAIM_ANEW                                                              \
-	"INSERT INTO message_log_claim"                                             \
-	" (relay_id, relay_name, turn, message_ids, lease_until, has_session_lock)" \
-	" SELECT $1, $2, $3, array_agg(id),"                                        \
-	" clock_timestamp() + $4 * interval '1 millisecond', $5 FROM message_log"   \
-	" WHERE id = ANY ($6) AND status " SQL_STILL_SENDING                        \
-	" AND next_retry <= statement_timestamp()"                                  \
-	" AND id NOT IN (SELECT unnest(message_ids) FROM message_log_claim)"        \
+#define SQL_CLAIM_ANEW                                                            \
+	"INSERT INTO message_log_claim"                                           \
+	" (relay_id, relay_name, turn, message_ids, greatest_id, lease_until,"    \
+	" has_session_lock)"                                                      \
+	" SELECT $1, $2, $3, array_agg(id), max(id),"                             \
+	" clock_timestamp() + $4 * interval '1 millisecond', $5 FROM message_log" \
+	" WHERE id = ANY ($6) AND status " SQL_STILL_SENDING                      \
+	" AND next_retry <= statement_timestamp()"                                \
+	" AND id NOT IN (SELECT unnest(message_ids) FROM message_log_claim)"      \
 	" HAVING count(*) > 0 RETURNING claim_id"
 
 /* Under the claim lock. $1 to $5 as for SQL_CLAIM. */
 #define SQL_CLAIM_PROBE                                                             \
 	"INSERT INTO message_log_claim"                                             \
-	" (relay_id, relay_name, turn, message_ids, lease_until, has_session_lock)" \
-	" SELECT $1, $2, $3, ARRAY[id],"                                            \
+	" (relay_id, relay_name, turn, message_ids, greatest_id, lease_until,"      \
+	" has_session_lock)"                                                        \
+	" SELECT $1, $2, $3, ARRAY[id], id,"                                        \
 	" clock_timestamp() + $4 * interval '1 millisecond', $5 FROM message_log"   \
 	" WHERE id = nullif(current_setting('message_log.probe'), '')::bigint"      \
 	" AND status " SQL_STILL_SENDING " AND next_retry <= statement_timestamp()" \
@@ -419,8 +436,8 @@ enum { SQL_HISTORY_NONE = 0, SQL_HISTORY_TRIED = 1, SQL_HISTORY_ALONE = 2 };
 	" first.next_retry, first.id, " SQL_TOOK_US " FROM (SELECT) AS one LEFT JOIN"     \
 	" (SELECT next_retry, id FROM message_log WHERE status = 'sending'"               \
 	" AND (next_retry, id) >= ($4, $5)"                                               \
-	" AND id NOT IN (SELECT unnest(message_ids) FROM message_log_claim"               \
-	" WHERE claim_id >= $6)" AROUND                                                   \
+	" AND (id > " SQL_GREATEST_CLAIMED "$6)"                                          \
+	" OR id NOT IN " SQL_ALL_CLAIMED "$6))" AROUND                                    \
 	" ORDER BY next_retry, id LIMIT 1) AS first ON true"
 #define SQL_PEEK        SQL_PEEK_("")
 #define SQL_PEEK_AROUND SQL_PEEK_(SQL_AROUND("$7", "$8"))
@@ -440,8 +457,8 @@ enum { SQL_HISTORY_NONE = 0, SQL_HISTORY_TRIED = 1, SQL_HISTORY_ALONE = 2 };
 	"SELECT first.next_retry, first.id, " SQL_TOOK_US " FROM (SELECT) AS one"  \
 	" LEFT JOIN (SELECT next_retry, id FROM message_log"                       \
 	" WHERE status = 'sending' AND next_retry <= statement_timestamp()" PLACES \
-	" AND id NOT IN (SELECT unnest(message_ids) FROM message_log_claim"        \
-	" WHERE claim_id >= $4)" AROUND                                            \
+	" AND (id > " SQL_GREATEST_CLAIMED "$4)"                                   \
+	" OR id NOT IN " SQL_ALL_CLAIMED "$4))" AROUND                             \
 	" ORDER BY next_retry, id LIMIT 1) AS first ON true"
 #define SQL_TIMES                  " AND (next_retry, id) >= ($1, $2) AND next_retry < $3"
 #define SQL_IDS                    " AND next_retry >= $1 AND next_retry = $1 AND id >= $2 AND id < $3"

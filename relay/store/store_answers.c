@@ -154,6 +154,13 @@ static struct due_place take_place(const struct pg_result *r, int column)
 	return (struct due_place){pg_int(r, 0, column), pg_int(r, 0, column + 1)};
 }
 
+static struct due_place after(struct due_place row)
+{
+	if (row.id < INT64_MAX)
+		row.id++;
+	return row;
+}
+
 /* All that is due a while before that moment. */
 static struct due_place before(int64_t moment, int64_t us)
 {
@@ -180,7 +187,7 @@ static void take_claim(struct store *s, struct store_turn *t)
 		return;
 	t->due = (int)pg_int(r, 0, 2);
 	took_all = t->due < t->claim_limit && t->due == pg_int(r, 0, 1);
-	s->due_from = take_place(r, 3);
+	s->due_from = after(take_place(r, 3));
 	if (took_all || due_place_is_before(latest, s->due_from))
 		s->due_from = latest;
 	look_back_claimed(&s->look_back, s->due_from, pg_int(r, 0, 4), pg_int(r, 0, 1));

@@ -1,5 +1,7 @@
 """Other sessions' locks on the rows in hand hold up those rows, and nothing else."""
 
+import pytest
+
 from harness import merge
 
 PATIENCE = {"database": {"lock_timeout": "500ms"}}
@@ -67,3 +69,20 @@ def test_a_locked_row_that_was_refused_is_charged_once_the_lock_is_gone(database
     relay.stop()
     row = database.row(refused)
     assert (row["status"], row["try_count"]) == ("sending", 1)
+
+
+@pytest.mark.parametrize("greatest", ["NULL", "5"])  # what an older relay claimed, and a present one
+def test_rows_in_a_claim_of_another_relay_are_left_alone(database, broker, relay, greatest):
+    queue = broker.queue()
+    database.insert_many(6, routing_key=queue)
+    database.query(f"""INSERT INTO message_log_claim (relay_id, relay_name, turn, message_ids,
+            greatest_id, lease_until, has_session_lock)
+        VALUES (4711, 'other', 1, '{{5,2}}', {greatest}, now() + '1 h'::interval, false)""")
+    relay.start()
+    database.wait_for_statuses(sent=4, sending=2)
+    database.insert_many(1, routing_key=queue)  # by then it has looked again
+    database.wait_for_statuses(sent=5, sending=2)
+    relay.stop()
+    left = database.query("SELECT id FROM message_log WHERE status = 'sending' ORDER BY id")
+    assert [row["id"] for row in left] == [2, 5]
+    assert len(broker.drain(queue, 5)) == 5

@@ -155,9 +155,11 @@ MUTANTS = [
     Mutant("no_claim_check", "rows in somebody's claim are claimed again",
            ["fault killed_at and claimed"],
            [(SQL,
-             '	" AND id NOT IN (SELECT unnest(message_ids) FROM message_log_claim"            \\\n'
-             '	" WHERE claim_id >= $10)" AROUND',
-             '	"" AROUND')]),
+             '	" AND (id > " SQL_GREATEST_CLAIMED "$10)"                                      \\\n'
+             '	" OR id NOT IN " SQL_ALL_CLAIMED "$10))" AROUND', '	"" AROUND')]),
+    Mutant("no_claim_check_of_older", "rows are claimed again whose claim does not tell its greatest id",
+           ["integration claim_of_another_relay_are_left_alone"],
+           [(SQL, "coalesce(greatest_id, 9223372036854775807)", "coalesce(greatest_id, 0)")]),
     Mutant("no_claim_lock", "two relays may claim the same rows at the same moment",
            ["fault waits_for_the_claim_of_another"],
            [(STORE_TURN, "		store_add_claim_lock(s, need_not_wait(s, t));\n",
