@@ -57,6 +57,7 @@ def test_the_spare_postgres_survives_a_kill(spare_postgres):
 def test_the_spare_rabbitmq_survives_a_kill(spare_rabbitmq):
     broker = Broker(spare_rabbitmq.amqp_url)
     queue = broker.queue()
+    spare_rabbitmq.remember()
     spare_rabbitmq.kill("rabbitmq")
     wait_until(lambda: _is_refused(spare_rabbitmq.env["AMQP_PORT"]), what="a closed port")
     spare_rabbitmq.start("rabbitmq")
