@@ -271,8 +271,8 @@
 /*
  * A row is in no claim from a low-water mark on ("$N)" follows each) when its id is greater than all of
  * theirs, as what is due next mostly has, or is not one of them, which takes a hash of all. (With 5,000
- * rows in hand that was 1.2 us of the 2.9 that a claim of 1,000 took the server for each.) A claim of an
- * older relay does not tell its greatest id.
+ * rows in hand a claim of 1,000 took the server 3.5 us for each by the hash alone, 2.1 so; PostgreSQL
+ * 15.) A claim of an older relay does not tell its greatest id.
  */
 #define SQL_GREATEST_CLAIMED                                      \
 	"(SELECT max(coalesce(greatest_id, 9223372036854775807))" \

@@ -266,13 +266,16 @@ def check_plans(plans):
             assert node["Actual Rows"] * node["Actual Loops"] <= 6000, plan
 
 
+def insert_due_long_ago(database, exchange, key, count):
+    """What is younger than half a second is walked again, for those that commit late."""
+    database.query("""INSERT INTO message_log (exchange, routing_key, payload, next_retry)
+                      SELECT %s, %s, '', now() - interval '1 hour' FROM generate_series(1, %s)""",
+                   [exchange, key, count])
+
+
 def test_a_claim_of_an_old_backlog_begins_where_the_last_one_ended(
         servers, database, broker, drain):
-    queue = broker.queue()
-    # What is younger than half a second is walked again, for those that commit late.
-    database.query("""INSERT INTO message_log (exchange, routing_key, payload, next_retry)
-                      SELECT '', %s, '', now() - interval '1 hour' FROM generate_series(1, 4000)""",
-                   [queue])
+    insert_due_long_ago(database, "", broker.queue(), 4000)
     log = ServerLog(servers, database)
     drain(database, 0, batch_size=100)
     passed = [node.get("Rows Removed by Filter", 0) for plan in log.plans for node in nodes(plan["Plan"])
@@ -284,10 +287,7 @@ def test_a_claim_of_an_old_backlog_begins_where_the_last_one_ended(
 
 def test_a_claim_of_newer_rows_does_not_look_through_all_that_is_claimed(
         servers, database, broker, drain):
-    queue = broker.queue()
-    database.query("""INSERT INTO message_log (exchange, routing_key, payload, next_retry)
-                      SELECT '', %s, '', now() - interval '1 hour' FROM generate_series(1, 4000)""",
-                   [queue])
+    insert_due_long_ago(database, "", broker.queue(), 4000)
     log = ServerLog(servers, database)
     drain(database, 0, batch_size=100)
     hashed = [sum(node["Actual Loops"] for node in nodes(plan["Plan"]) if node["Node Type"] == "ProjectSet")
@@ -351,10 +351,7 @@ def test_a_claim_does_not_walk_what_a_pinned_horizon_keeps(
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         cursor.execute("SELECT count(*) FROM message_log")
         for _ in range(600):
-            # Due long ago: what is younger than half a second is walked for those that commit late.
-            database.query("""INSERT INTO message_log (exchange, routing_key, payload, next_retry)
-                              SELECT %s, 'key', '', now() - interval '1 hour'
-                                FROM generate_series(1, 20)""", [exchange])
+            insert_due_long_ago(database, exchange, "key", 20)
         database.wait_for_statuses(sent=12000)
     walked = [node["Shared Hit Blocks"] for plan in log.plans for node in nodes(plan["Plan"])
               if "INTO message_log_claim" in plan["Query Text"]
